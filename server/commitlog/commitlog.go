@@ -1,0 +1,150 @@
+// Package commitlog is the contract between the server and its engines.
+//
+// An [Engine] is a set of named logs; a [CommitLog] is one of them. Engines
+// know nothing of RPC, and those who call them know nothing of files. Package
+// commitlogtest holds the suite that every engine passes and the simplest
+// engine that does.
+//
+// The package also owns the one encoding of a record (see encoding.go), so that
+// an engine can store records as they travel and a reader can hand out runs of
+// them without decoding.
+package commitlog
+
+import (
+	"context"
+	"time"
+)
+
+// A Header is a named annotation of a record. Order and duplicates are kept.
+type Header struct {
+	Name  string // UTF-8
+	Value []byte
+}
+
+// A Record is one value in a log.
+type Record struct {
+	Offset  uint64    // its number in the log; set by the engine
+	Time    time.Time // when it was appended, never decreasing within a log; set by the engine
+	Value   []byte    // may be empty
+	Headers []Header
+}
+
+// Bounds are the offsets of a log: First is the lowest that can be read, Next
+// the one that the next record gets. An empty log has First == Next.
+type Bounds struct {
+	First, Next uint64
+}
+
+// A Batch is what one request appends: its records are appended all or none,
+// at contiguous offsets.
+type Batch struct {
+	// Records to append, at least one. Their Offset and Time are ignored. The
+	// engine may keep the slices they refer to until the outcome is decided, so
+	// the caller does not change them after the call, whatever it returned.
+	Records []Record
+
+	// ExpectedOffset, if not nil, is the offset that the first record must get.
+	// If it would get another, the batch fails with [*OffsetMismatchError].
+	ExpectedOffset *uint64
+}
+
+// An Ack says where a batch stands: its records have the offsets from First up
+// to but not including Next.
+type Ack struct {
+	First, Next uint64
+	Time        time.Time // the timestamp of its records
+	Duplicate   bool      // nothing was appended now: this is the ack of an earlier batch with the same producer sequence
+}
+
+// A CommitLog is an append-only sequence of records. All methods are safe for
+// concurrent use.
+type CommitLog interface {
+	// Append appends batches in order and returns when the outcome of each is
+	// decided. The first batch that fails ends the call: acks are those of the
+	// batches before it, err is why it failed, and nothing after it is appended.
+	// Concurrent calls are ordered in some way, and the batches of one call may
+	// have those of others between them.
+	//
+	// An acked batch is durable, and so is all before it. An error that is
+	// [ErrOutcomeUnknown] leaves open whether the failed batch is, or will be
+	// found to be, in the log: a cancelled context or a failed disk. After every
+	// other error the failed batch is not in the log and never will be.
+	//
+	// It blocks while the engine makes the records durable. The context bounds
+	// the wait only.
+	Append(ctx context.Context, batches ...Batch) (acks []Ack, err error)
+
+	// Read returns records from the offset on, as many as exist, are durable
+	// and fit max, and at least one. The run is appended to buf's array if that
+	// is large enough, so that a caller can reuse it.
+	//
+	// It never waits. Errors: [*OffsetError] if from is not within the bounds;
+	// [*DamagedError] if the record at from is damaged (a run ends before a
+	// damaged record, and never steps over one).
+	Read(ctx context.Context, from uint64, max ReadLimit, buf []byte) (Run, error)
+
+	// Wait returns when the log's next offset is above the given one, with the
+	// bounds then. It never polls. Errors: the context's; [ErrClosed] when the
+	// engine closes; [*LogSealedError] when the log has ended at or below offset.
+	Wait(ctx context.Context, offset uint64) (Bounds, error)
+
+	// Bounds returns the bounds of what is durable. It does not block.
+	Bounds() Bounds
+
+	// ID returns the log's identity: random, given at creation.
+	ID() string
+}
+
+// A ReadLimit bounds a run. A zero field is no bound. One record is always
+// returned, whatever its size.
+type ReadLimit struct {
+	Records int
+	Bytes   int // of the run's encoding
+}
+
+// A Run is a sequence of records at contiguous offsets, encoded as envelopes
+// (see encoding.go). It refers to the buffer given to Read.
+type Run struct {
+	First, Next uint64 // the offsets in the run: from First up to but not including Next
+	Envelopes   []byte
+	// Tail says that the run reached the end of the log: when it was read, the
+	// record at Next did not exist.
+	Tail bool
+}
+
+// An Engine is a set of named logs. The empty name is the default log, which
+// always exists. All methods are safe for concurrent use.
+//
+// Whoever composed an engine closes it; that is why Close is not here.
+type Engine interface {
+	// Log returns the log of that name. Error: [*LogNotFoundError].
+	Log(ctx context.Context, name string) (CommitLog, error)
+
+	// Create returns the log of that name, and makes it first if there is none.
+	// The creation is durable on return. Error: [*InvalidLogNameError].
+	Create(ctx context.Context, name string) (log CommitLog, created bool, err error)
+
+	// Check returns nil if the engine takes appends, or why it does not.
+	Check() error
+
+	// Capabilities say what the engine can do. They never change.
+	Capabilities() Capabilities
+}
+
+// Capabilities are what an engine can do beyond the least. What it lacks it
+// refuses with [*UnsupportedError]; it never imitates.
+type Capabilities struct {
+	ExpectedOffset bool
+	NamedLogs      bool
+	Durability     Durability
+}
+
+// Durability says what an ack means.
+type Durability int
+
+// An engine's ack means one of these.
+const (
+	InMemory     Durability = iota // gone with the process; for tests
+	Synced                         // synced to this machine's disk
+	QuorumSynced                   // synced to the disks of a quorum
+)
