@@ -35,6 +35,8 @@ const (
 	tagNanos           = 2<<3 | 0
 	tagHeaderName      = 1<<3 | 2
 	tagHeaderValue     = 2<<3 | 2
+
+	maxFieldNumber = 1<<29 - 1 // protobuf's
 )
 
 func varintSize(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
@@ -162,6 +164,9 @@ func AppendBatch(dst []byte, run []byte) ([]byte, error) {
 		if err != nil {
 			return dst, err
 		}
+		if _, err := RecordBytes(envelope); err != nil {
+			return dst, err
+		}
 		dst = append(dst, tagResponseRecords)
 		dst = append(dst, envelope[EnvelopePrefix+1:]...)
 		run = rest
@@ -196,8 +201,14 @@ func (r Run) All() iter.Seq2[Record, error] {
 
 // DecodeRecord decodes a log.v1.Record. Its values refer to b. Fields that it
 // does not know are skipped. Error: [ErrEncoding], wrapped.
+//
+// It takes what the generated code takes, but for groups, which proto3 does not
+// have; and it takes header names that are not UTF-8, which the generated code
+// refuses: those who let records in are to check them, and what a log holds can
+// be read.
 func DecodeRecord(b []byte) (Record, error) {
 	r := Record{Time: time.Unix(0, 0).UTC()}
+	var sec, ns uint64 // a message that is there twice is merged
 	d := decoder{b: b}
 	for d.more() {
 		switch d.tag() {
@@ -206,7 +217,6 @@ func DecodeRecord(b []byte) (Record, error) {
 		case tagOffset:
 			r.Offset = d.varint()
 		case tagTimestamp:
-			var sec, ns uint64
 			for t := d.message(); t.more(); d.join(&t) {
 				switch t.tag() {
 				case tagSeconds:
@@ -288,6 +298,10 @@ func (d *decoder) bytes() []byte {
 func (d *decoder) message() decoder { return decoder{b: d.bytes()} }
 
 func (d *decoder) skip() {
+	if number := d.cur >> 3; number == 0 || number > maxFieldNumber {
+		d.fail()
+		return
+	}
 	switch d.cur & 7 {
 	case 0:
 		d.varint()

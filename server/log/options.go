@@ -1,6 +1,8 @@
 package log
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -17,12 +19,13 @@ type Options struct {
 	// begun: 64 MiB by default.
 	SegmentBytes int64
 
-	// JournalFileBytes is the size of one journal file: 32 MiB by default. It
-	// must hold the largest batch that the limits allow.
+	// JournalFileBytes is the size of one journal file: 16 MiB by default, more
+	// if the limits allow a batch that needs it.
 	JournalFileBytes int64
 
-	// JournalFiles is how many journal files there may be: 8 by default. The
-	// first is made when the data directory is, the others when they are needed.
+	// JournalFiles is how many journal files there may be: 16 by default, at
+	// least 2. Two are made when the data directory is, the others when they are
+	// needed.
 	JournalFiles int
 
 	// QueueBytes and QueueBatches bound what waits to be appended; beyond them
@@ -44,7 +47,7 @@ type Options struct {
 	// by default.
 	IndexCacheBytes int64
 
-	// OpenFiles bounds the segment files that are open at a time: 1,024 by
+	// OpenFiles bounds the segment files that are open at a time: 2,048 by
 	// default.
 	OpenFiles int
 
@@ -61,4 +64,73 @@ type Options struct {
 
 	// Now tells the time; by default time.Now.
 	Now func() time.Time
+
+	// inline does all work in the goroutine of the caller that needs it, so that
+	// the order of file-system calls depends on nothing but the calls.
+	inline bool
+}
+
+// withDefaults fills what is zero and reports what cannot be.
+func (o Options) withDefaults(dir string) (Options, error) {
+	if o.Limits == (commitlog.Limits{}) {
+		o.Limits = commitlog.DefaultLimits()
+	}
+	if err := o.Limits.Validate(); err != nil {
+		return o, err
+	}
+	def := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&o.SegmentBytes, 64<<20)
+	def(&o.QueueBytes, 64<<20)
+	def(&o.GroupBytes, 1<<20)
+	def(&o.FreeBytes, 64<<20)
+	def(&o.IndexCacheBytes, 64<<20)
+	largest := o.largestGroup()
+	def(&o.JournalFileBytes, max(16<<20, largest))
+	defInt := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	defInt(&o.JournalFiles, 16)
+	defInt(&o.QueueBatches, 1<<16)
+	defInt(&o.OpenFiles, 2048)
+	if o.SealAfter == 0 {
+		o.SealAfter = 100 * time.Millisecond
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.FS == nil {
+		o.FS = vfs.OS(dir)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	switch {
+	case o.JournalFileBytes < largest || o.JournalFileBytes%vfs.BlockSize != 0:
+		return o, fmt.Errorf("a journal file of %d bytes: it must be a multiple of %d and at least %d, for the largest batch", o.JournalFileBytes, vfs.BlockSize, largest)
+	case o.JournalFiles < 2:
+		return o, fmt.Errorf("%d journal files: at least 2 are needed", o.JournalFiles)
+	case o.SegmentBytes < 4096 || o.SegmentBytes > maxSegmentBytes:
+		return o, fmt.Errorf("segments of %d bytes: outside %d to %d", o.SegmentBytes, 4096, maxSegmentBytes)
+	case o.QueueBytes < 1 || o.QueueBatches < 1 || o.GroupBytes < 1 || o.OpenFiles < 1 || o.FreeBytes < 0 || o.IndexCacheBytes < 0:
+		return o, errors.New("a size or a count is negative")
+	}
+	return o, nil
+}
+
+// maxSegmentBytes keeps positions, with a batch beyond it, in the index's 32 bits.
+const maxSegmentBytes = 1 << 30
+
+// largestGroup bounds the size of a group in the journal, with its file's
+// header: the largest batch, or GroupBytes, and what frames add.
+func (o *Options) largestGroup() int64 {
+	batch := int64(max(o.Limits.BatchBytes, o.Limits.ValueBytes+o.Limits.HeaderBytes))
+	records := int64(o.Limits.BatchRecords)
+	n := max(o.GroupBytes, batch+records*(recordOverhead+16*int64(min(o.Limits.Headers, 1+o.Limits.HeaderBytes))))
+	return vfs.AlignUp(n+n/16) + 4*vfs.BlockSize
 }

@@ -1,0 +1,443 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/proglog/proglog/server/commitlog"
+	"github.com/proglog/proglog/server/log/internal/journal"
+)
+
+// The committer makes appends of all logs durable, a group at a time. There is
+// no timer: while one group is written, callers queue, and whatever has queued
+// by then is the next group. A caller who finds nobody at work commits its own
+// batch, without a change of goroutine; if others have queued meanwhile, the
+// committer's own goroutine goes on with those.
+type committer struct {
+	engine  *Engine
+	options *Options
+
+	mu      sync.Mutex // guards the queue
+	queue   []*pending
+	bytes   int64 // queued
+	batches int   // queued
+	busy    bool  // someone commits
+	stopped error // set once: no more appends
+	idle    sync.Cond
+	work    chan struct{} // to the committer's goroutine: the queue is yours
+
+	// commitMu is held while a group is built, written and published, and by
+	// whoever needs logs and journal to stand still.
+	commitMu sync.Mutex
+	journal  *journal.Journal
+	group    journal.Group
+	builder  builder
+	touched  []*Log
+	taken    []*pending
+	space    space
+
+	lastCommit atomic.Int64 // nanoseconds since 1970
+	sealArmed  atomic.Bool
+	sealTimer  *time.Timer
+}
+
+// A pending is one call that waits.
+type pending struct {
+	log     *Log // nil: create
+	batches []commitlog.Batch
+	create  string // a log's name
+	size    int64  // how much the batches take in a group, at most
+
+	acks      []commitlog.Ack
+	err       error
+	withdrawn bool // by a caller that left the queue
+	taken     bool
+	done      chan struct{}
+}
+
+var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
+
+// recordOverhead bounds what an envelope and its share of frames take beside
+// value and headers.
+const recordOverhead = 96
+
+func sizeOf(b *commitlog.Batch) (n int64) {
+	for i := range b.Records {
+		r := &b.Records[i]
+		n += recordOverhead + int64(len(r.Value))
+		for _, h := range r.Headers {
+			n += 16 + int64(len(h.Name)+len(h.Value))
+		}
+	}
+	return n
+}
+
+var errNoRecords = errors.New("a batch without records")
+
+// append is Log.Append.
+func (c *committer) append(ctx context.Context, l *Log, batches []commitlog.Batch) ([]commitlog.Ack, error) {
+	var acks []commitlog.Ack
+	for len(batches) > 0 {
+		n, size := 0, int64(0)
+		var bad error
+		for n < len(batches) {
+			b := &batches[n]
+			if len(b.Records) == 0 {
+				bad = errNoRecords
+			} else {
+				bad = c.options.Limits.Check(*b)
+			}
+			if bad != nil {
+				break
+			}
+			more := sizeOf(b)
+			if n > 0 && size+more > c.options.GroupBytes {
+				break
+			}
+			size += more
+			n++
+		}
+		if n > 0 {
+			p := pendings.Get().(*pending)
+			p.log, p.batches, p.size = l, batches[:n], size
+			done, err := c.submit(ctx, p)
+			if acks == nil {
+				acks = done
+			} else {
+				acks = append(acks, done...)
+			}
+			if err != nil {
+				return acks, err
+			}
+		}
+		if bad != nil {
+			return acks, bad
+		}
+		batches = batches[n:]
+	}
+	return acks, nil
+}
+
+// submit queues p, waits for its outcome and gives p back to the pool.
+func (c *committer) submit(ctx context.Context, p *pending) ([]commitlog.Ack, error) {
+	if err := ctx.Err(); err != nil {
+		p.release()
+		return nil, err
+	}
+	c.mu.Lock()
+	if err := c.admit(p); err != nil {
+		c.mu.Unlock()
+		p.release()
+		return nil, err
+	}
+	c.queue = append(c.queue, p)
+	c.bytes += p.size
+	c.batches += len(p.batches)
+	if !c.busy {
+		c.busy = true
+		group := c.take()
+		c.mu.Unlock()
+		c.commit(group)
+		c.handOver()
+	} else {
+		c.mu.Unlock()
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		select {
+		case <-p.done: // it was decided all the same
+		default:
+			return nil, c.leave(p, ctx.Err())
+		}
+	}
+	acks, err := p.acks, p.err
+	p.release()
+	return acks, err
+}
+
+// admit says whether p may queue. The caller holds mu.
+func (c *committer) admit(p *pending) error {
+	if c.stopped != nil {
+		return c.stopped
+	}
+	if c.bytes > 0 && (c.bytes+p.size > c.options.QueueBytes || c.batches+len(p.batches) > c.options.QueueBatches) {
+		return commitlog.ErrOverloaded
+	}
+	return nil
+}
+
+// leave takes p, whose caller waits no longer, out of the queue. If it is being
+// committed its outcome is open. p never goes back to the pool.
+func (c *committer) leave(p *pending, cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.taken {
+		return commitlog.OutcomeUnknown(cause)
+	}
+	p.withdrawn = true
+	return cause
+}
+
+func (p *pending) release() {
+	*p = pending{done: p.done}
+	pendings.Put(p)
+}
+
+// take takes a group off the queue: what waits, up to GroupBytes. The caller
+// holds mu.
+func (c *committer) take() []*pending {
+	group := c.taken[:0]
+	n, size := 0, int64(0)
+	for _, p := range c.queue {
+		if len(group) > 0 && size+p.size > c.options.GroupBytes {
+			break
+		}
+		n++
+		c.bytes -= p.size
+		c.batches -= len(p.batches)
+		if p.withdrawn {
+			continue
+		}
+		p.taken = true
+		size += p.size
+		group = append(group, p)
+	}
+	rest := copy(c.queue, c.queue[n:])
+	clear(c.queue[rest:])
+	c.queue = c.queue[:rest]
+	c.taken = group
+	return group
+}
+
+// handOver ends a caller's own commit: what has queued meanwhile is for the
+// committer's goroutine.
+func (c *committer) handOver() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) > 0 {
+		c.work <- struct{}{}
+		return
+	}
+	c.busy = false
+	c.idle.Broadcast()
+}
+
+// run is the committer's goroutine. It ends when work is closed.
+func (c *committer) run() {
+	for {
+		select {
+		case _, ok := <-c.work:
+			if !ok {
+				return
+			}
+			c.drain()
+		case <-c.sealTimer.C:
+			c.sealJournal()
+		}
+	}
+}
+
+// drain commits until the queue is empty.
+func (c *committer) drain() {
+	for {
+		c.mu.Lock()
+		if len(c.queue) == 0 {
+			c.busy = false
+			c.idle.Broadcast()
+			c.mu.Unlock()
+			return
+		}
+		group := c.take()
+		c.mu.Unlock()
+		c.commit(group)
+	}
+}
+
+// commit makes a group durable and answers its callers.
+func (c *committer) commit(group []*pending) {
+	if len(group) == 0 {
+		return
+	}
+	c.commitMu.Lock()
+	err := c.stoppedBy()
+	if err == nil {
+		err = c.commitLocked(group)
+	}
+	wanted := c.journal.Live() > c.engine.checkpointAt
+	c.commitMu.Unlock()
+	for i, p := range group {
+		if err != nil && p.err == nil {
+			p.acks, p.err = nil, err
+		}
+		group[i] = nil
+		p.done <- struct{}{}
+	}
+	if wanted {
+		c.engine.wantCheckpoint()
+	}
+}
+
+// stoppedBy returns the failure after which nothing may be written. Appends
+// that had queued before Close are still served.
+func (c *committer) stoppedBy() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errors.Is(c.stopped, commitlog.ErrStorageFailed) {
+		return c.stopped
+	}
+	return nil
+}
+
+// commitLocked builds the group, writes it, and publishes it. Its error is that
+// of all whose batches were judged good.
+func (c *committer) commitLocked(group []*pending) error {
+	if c.options.inline && c.journal.Live() > c.engine.checkpointAt {
+		if err := c.engine.checkpointLocked(); err != nil {
+			return err
+		}
+	}
+	if err := c.build(group); err != nil {
+		return err
+	}
+	if !c.group.Empty() {
+		if err := c.journal.Write(&c.group); err != nil {
+			return c.fail(err)
+		}
+		// Until here, nothing of the group is in a segment; from here on, all of
+		// it is found again after a restart, whatever happens.
+		if err := c.apply(); err != nil {
+			return c.fail(err)
+		}
+	}
+	for _, l := range c.touched {
+		l.publish()
+	}
+	c.engine.publishCreated()
+	if c.options.SealAfter > 0 {
+		c.lastCommit.Store(time.Now().UnixNano())
+		if !c.sealArmed.Swap(true) {
+			c.sealTimer.Reset(c.options.SealAfter)
+		}
+	}
+	return nil
+}
+
+// build judges the batches of a group, log after log, and encodes the good ones.
+func (c *committer) build(group []*pending) error {
+	clear(c.touched)
+	c.touched = c.touched[:0]
+	b := &c.builder
+	b.reset(c.options.Now())
+	full := c.space.check(c)
+	for _, p := range group {
+		if p.log == nil {
+			c.buildCreate(p, full)
+			continue
+		}
+		if len(p.log.waiting) == 0 {
+			c.touched = append(c.touched, p.log)
+		}
+		p.log.waiting = append(p.log.waiting, p)
+	}
+	for _, l := range c.touched {
+		b.begin(l)
+		for i, p := range l.waiting {
+			c.judge(p, full)
+			l.waiting[i] = nil
+		}
+		l.waiting = l.waiting[:0]
+		b.finish()
+	}
+	return nil
+}
+
+// judge appends the batches of one call, up to the first that is refused, in
+// the order of judgement that the contract gives.
+func (c *committer) judge(p *pending, full bool) {
+	p.acks = make([]commitlog.Ack, 0, len(p.batches))
+	for i := range p.batches {
+		batch := &p.batches[i]
+		switch {
+		case batch.ExpectedOffset != nil && *batch.ExpectedOffset != p.log.end:
+			p.err = &commitlog.OffsetMismatchError{Expected: *batch.ExpectedOffset, Next: p.log.end}
+		case full:
+			p.err = commitlog.ErrStorageFull
+		default:
+			p.acks = append(p.acks, c.builder.add(batch))
+			continue
+		}
+		return
+	}
+}
+
+// apply writes what the journal now holds to the segments, not synced.
+func (c *committer) apply() error {
+	d := &c.engine.dirty
+	for i := range c.builder.spans {
+		s := &c.builder.spans[i]
+		if !s.segment.Pinned() {
+			d.segments = append(d.segments, s.segment)
+		}
+		if s.create {
+			if err := s.segment.Create(); err != nil {
+				return err
+			}
+			d.created = true
+			if s.sealed.Segment != nil {
+				d.sealed = append(d.sealed, s.sealed)
+			}
+		}
+		if err := s.segment.Write(c.group.Written(s.from, s.to), s.position); err != nil {
+			return err
+		}
+	}
+	return c.engine.boundDirty()
+}
+
+// fail ends all appends after a failed write or sync. What was in flight is
+// undecided: it may be on the disk.
+func (c *committer) fail(cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !errors.Is(c.stopped, commitlog.ErrStorageFailed) {
+		c.stopped = fmt.Errorf("%w: %w", commitlog.ErrStorageFailed, cause)
+		c.options.Logger.Error("storage failed: appends are refused until a restart, reads go on", "error", cause)
+		close(c.engine.failed)
+	}
+	return commitlog.OutcomeUnknown(c.stopped)
+}
+
+// sealJournal proves the last group once the journal has been idle for a while.
+func (c *committer) sealJournal() {
+	idle := time.Since(time.Unix(0, c.lastCommit.Load()))
+	if idle < c.options.SealAfter {
+		c.sealTimer.Reset(c.options.SealAfter - idle)
+		return
+	}
+	c.sealArmed.Store(false)
+	c.commitMu.Lock()
+	defer c.commitMu.Unlock()
+	if c.stoppedBy() != nil {
+		return
+	}
+	if err := c.journal.Seal(&c.group); err != nil {
+		_ = c.fail(err)
+	}
+}
+
+// stop refuses further appends and waits until those that queued are done.
+func (c *committer) stop(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped == nil {
+		c.stopped = err
+	}
+	for c.busy {
+		c.idle.Wait()
+	}
+}

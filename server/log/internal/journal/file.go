@@ -1,0 +1,113 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/frame"
+)
+
+const (
+	fileMagic = 0x314a4c50 // "PLJ1"
+	// formatMajor changes when older readers must refuse the journal.
+	formatMajor = 1
+	// firstGroup is the position of a file's first group: block 0 is its header.
+	firstGroup = vfs.BlockSize
+)
+
+// A file is a journal file. Its name is a slot that is used again and again; its
+// number is given anew each time, and goes up by one from file to file.
+type file struct {
+	name   string
+	slot   int
+	f      vfs.File
+	number uint64
+	nonce  uint64 // random for each use, so that what an earlier use left is not believed
+	size   int64
+}
+
+func slotName(dir string, slot int) string { return fmt.Sprintf("%s/%04d.journal", dir, slot) }
+
+// slotOf tells a journal file's slot from its name.
+func slotOf(name string) (slot int, ok bool) {
+	base, ok := strings.CutSuffix(name, ".journal")
+	if !ok || len(base) != 4 {
+		return 0, false
+	}
+	if n, err := fmt.Sscanf(base, "%04d", &slot); n != 1 || err != nil {
+		return 0, false
+	}
+	return slot, true
+}
+
+// writeHeader makes the file number's, durably.
+func (f *file) writeHeader(dirID [16]byte, number, nonce uint64) error {
+	b := vfs.AlignedBuffer(vfs.BlockSize)
+	le := binary.LittleEndian
+	le.PutUint32(b[0:], fileMagic)
+	le.PutUint16(b[8:], formatMajor)
+	le.PutUint64(b[16:], number)
+	le.PutUint64(b[24:], nonce)
+	copy(b[32:48], dirID[:])
+	le.PutUint64(b[48:], uint64(f.size))
+	le.PutUint32(b[4:], frame.Checksum(b[8:64]))
+	if _, err := f.f.WriteAt(b, 0); err != nil {
+		return fmt.Errorf("write the header of %s: %w", f.name, err)
+	}
+	f.number, f.nonce = number, nonce
+	return nil
+}
+
+var errFileHeader = errors.New("journal file header does not match its checksum")
+
+// readHeader learns number and nonce from block 0.
+func (f *file) readHeader(dirID [16]byte) error {
+	b := vfs.AlignedBuffer(vfs.BlockSize)
+	if _, err := f.f.ReadAt(b, 0); err != nil {
+		return fmt.Errorf("%w: %w", errFileHeader, err)
+	}
+	le := binary.LittleEndian
+	if le.Uint32(b) != fileMagic || le.Uint32(b[4:]) != frame.Checksum(b[8:64]) {
+		return errFileHeader
+	}
+	if v := le.Uint16(b[8:]); v != formatMajor {
+		return fmt.Errorf("%s has journal format %d, this program reads %d", f.name, v, formatMajor)
+	}
+	if [16]byte(b[32:48]) != dirID {
+		return fmt.Errorf("%s belongs to another data directory", f.name)
+	}
+	f.number, f.nonce = le.Uint64(b[16:]), le.Uint64(b[24:])
+	return nil
+}
+
+// guessHeader learns number and nonce from the first group, for a file whose
+// header is damaged: a group is only ever written behind a durable header.
+func (f *file) guessHeader() bool {
+	b := vfs.AlignedBuffer(vfs.BlockSize)
+	if _, err := f.f.ReadAt(b, firstGroup); err != nil {
+		return false
+	}
+	h, _, err := parseGroupHeader(b)
+	if err != nil || h.position != firstGroup {
+		return false
+	}
+	f.number, f.nonce = h.file, h.nonce
+	return true
+}
+
+// preWrite fills a new file with zeros, synced: an overwrite needs no metadata
+// and costs half of what growth does.
+func preWrite(f vfs.File, size int64) error {
+	zeros := vfs.AlignedBuffer(1 << 20)
+	for at := int64(0); at < size; {
+		n := min(int64(len(zeros)), size-at)
+		if _, err := f.WriteAt(zeros[:n], at); err != nil {
+			return err
+		}
+		at += n
+	}
+	return f.Sync()
+}

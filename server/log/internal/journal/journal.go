@@ -1,0 +1,313 @@
+// Package journal makes groups of frames durable, of all logs together, in a
+// few files of fixed size that are written once in advance and used in turn. A
+// file is used again only when its owner says that all it holds is durable
+// elsewhere. FORMAT.md, two directories up, draws the bytes.
+package journal
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/proglog/proglog/server/internal/vfs"
+)
+
+// Config says where the journal is and how large it gets.
+type Config struct {
+	FS        vfs.FS
+	Dir       string
+	ID        [16]byte // of the data directory
+	FileBytes int64    // of each file
+	Files     int      // at most
+	Logger    *slog.Logger
+	// Wanted is called, without a wait, when the journal needs its owner to Free
+	// files before it can go on.
+	Wanted func()
+	// Inline makes the next file only when it is needed, by the goroutine that
+	// needs it, so that the order of file-system calls is always the same.
+	Inline bool
+}
+
+// A Cut is a place between two groups: all before it is on one side.
+type Cut struct {
+	File     uint64 // number of the file that holds the next group, or will
+	Position int64  // of the next group
+	Seq      uint64 // of the next group
+	Chain    uint32 // checksum of the group before
+}
+
+// Journal writes groups. Write, Seal, Cut and Live are called by one goroutine
+// at a time; Free by any.
+type Journal struct {
+	cfg Config
+
+	active *file
+	pos    int64
+	seq    uint64 // of the next group
+	chain  uint32
+	sealed bool // the last group is an empty one, which proves the one before
+
+	mu      sync.Mutex
+	changed sync.Cond // next, free, err or closed
+	next    *file     // prepared to become active
+	making  bool      // a goroutine prepares next
+	live    []*file   // before active, oldest first
+	free    []*file
+	slots   map[int]bool // taken by files
+	stuck   bool         // no file could be made; not tried again before a Free
+	err     error
+	closed  bool
+	tasks   sync.WaitGroup
+}
+
+// ErrFull reports that every file holds groups that are still needed, which
+// only an Inline journal returns; others wait.
+var ErrFull = errors.New("the journal is full")
+
+// Write makes the group durable. After an error nobody knows whether it is;
+// every later call fails with the same error.
+func (j *Journal) Write(g *Group) error {
+	if err := j.failed(); err != nil {
+		return err
+	}
+	if j.pos+g.Size() > j.active.size {
+		if g.Size() > j.active.size-firstGroup {
+			return fmt.Errorf("a group of %d bytes is larger than a journal file", g.Size())
+		}
+		if err := j.advance(); err != nil {
+			return err
+		}
+	}
+	b, crc := g.seal(groupHeader{
+		chain: j.chain, seq: j.seq, synced: j.seq - 1,
+		file: j.active.number, position: uint64(j.pos), nonce: j.active.nonce,
+	})
+	if _, err := j.active.f.WriteAt(b, j.pos); err != nil {
+		return j.fail(fmt.Errorf("write group %d to the journal: %w", j.seq, err))
+	}
+	j.pos += int64(len(b))
+	j.seq++
+	j.chain = crc
+	j.sealed = g.Empty()
+	if !j.cfg.Inline && j.pos > j.active.size/2 {
+		j.prepareSoon()
+	}
+	return nil
+}
+
+// Seal writes an empty group, which proves that the one before was synced,
+// unless that is proven already. So a quiet journal holds no group whose damage
+// could be taken for a torn write.
+func (j *Journal) Seal(g *Group) error {
+	if j.sealed {
+		return nil
+	}
+	g.Reset()
+	return j.Write(g)
+}
+
+// Cut returns the place behind the last group.
+func (j *Journal) Cut() Cut {
+	return Cut{File: j.active.number, Position: j.pos, Seq: j.seq, Chain: j.chain}
+}
+
+// Live is how many bytes of the journal hold groups that are still needed.
+func (j *Journal) Live() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := j.pos
+	for _, f := range j.live {
+		n += f.size
+	}
+	return n
+}
+
+// Free says that all before the cut is durable elsewhere and its files may be
+// used again.
+func (j *Journal) Free(cut Cut) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.live) > 0 && j.live[0].number < cut.File {
+		j.free = append(j.free, j.live[0])
+		j.live = j.live[1:]
+	}
+	j.stuck = false
+	j.changed.Broadcast()
+}
+
+// Close waits for work in the background and closes the files.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	j.closed = true
+	j.changed.Broadcast()
+	j.mu.Unlock()
+	j.tasks.Wait()
+	var errs []error
+	for _, f := range j.files() {
+		errs = append(errs, f.f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (j *Journal) files() []*file {
+	all := append(append([]*file{}, j.live...), j.free...)
+	for _, f := range []*file{j.active, j.next} {
+		if f != nil {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+func (j *Journal) failed() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.err
+}
+
+func (j *Journal) fail(err error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err == nil {
+		j.err = err
+	}
+	j.changed.Broadcast()
+	return j.err
+}
+
+var errClosed = errors.New("the journal is closed")
+
+// advance makes the next file the active one. It waits while the file is being
+// made, or while no file is free.
+func (j *Journal) advance() error {
+	j.prepareSoon()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for j.next == nil {
+		if j.err != nil {
+			return j.err
+		}
+		if j.closed {
+			return errClosed
+		}
+		if j.cfg.Inline {
+			return ErrFull
+		}
+		if !j.making {
+			j.cfg.Wanted()
+		}
+		j.changed.Wait()
+		j.startPreparing()
+	}
+	if j.active != nil {
+		j.live = append(j.live, j.active)
+	}
+	j.active, j.next = j.next, nil
+	j.pos = firstGroup
+	return nil
+}
+
+// prepareSoon starts to make the next file unless there is one. An Inline
+// journal makes it here and now.
+func (j *Journal) prepareSoon() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.startPreparing()
+}
+
+// startPreparing is prepareSoon with the lock held.
+func (j *Journal) startPreparing() {
+	if j.next != nil || j.making || j.closed || j.err != nil {
+		return
+	}
+	var f *file
+	var slot int
+	if n := len(j.free); n > 0 {
+		f, j.free = j.free[n-1], j.free[:n-1]
+	} else if len(j.slots) < j.cfg.Files && !j.stuck {
+		slot = j.takeSlot()
+	} else {
+		return
+	}
+	number := j.active.number + 1
+	if j.cfg.Inline {
+		f, err := j.prepare(f, slot, number)
+		j.prepared(f, slot, err)
+		return
+	}
+	j.making = true
+	j.tasks.Go(func() {
+		f, err := j.prepare(f, slot, number)
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.making = false
+		j.prepared(f, slot, err)
+	})
+}
+
+// prepared takes the outcome of prepare, with the lock held. No file and no
+// error means that none could be made: there may be no space, which is not the
+// journal's end, since a checkpoint will free a file.
+func (j *Journal) prepared(f *file, slot int, err error) {
+	switch {
+	case err != nil && j.err == nil:
+		j.err = err
+	case f == nil:
+		j.stuck = true
+		delete(j.slots, slot)
+	default:
+		j.next = f
+	}
+	j.changed.Broadcast()
+}
+
+// prepare makes a file ready to be written: the one given, or a new one.
+func (j *Journal) prepare(f *file, slot int, number uint64) (*file, error) {
+	if f == nil {
+		var err error
+		if f, err = j.create(slot); err != nil {
+			j.cfg.Logger.Warn("cannot make another journal file; appends wait for a checkpoint when those there are full", "error", err)
+			return nil, nil
+		}
+	}
+	return f, f.writeHeader(j.cfg.ID, number, randomNonce())
+}
+
+// takeSlot returns the lowest slot that no file has.
+func (j *Journal) takeSlot() int {
+	slot := 0
+	for j.slots[slot] {
+		slot++
+	}
+	j.slots[slot] = true
+	return slot
+}
+
+// create makes a file, whole and durable, or leaves none.
+func (j *Journal) create(slot int) (*file, error) {
+	f := &file{name: slotName(j.cfg.Dir, slot), slot: slot, size: j.cfg.FileBytes}
+	w, err := j.cfg.FS.Create(f.name, vfs.Buffered)
+	if err != nil {
+		return nil, err
+	}
+	err = errors.Join(preWrite(w, f.size), w.Close())
+	if err == nil {
+		err = j.cfg.FS.SyncDir(j.cfg.Dir)
+	}
+	if err == nil {
+		f.f, err = j.cfg.FS.Open(f.name, vfs.Direct)
+	}
+	if err != nil {
+		return nil, errors.Join(err, j.cfg.FS.Remove(f.name))
+	}
+	return f, nil
+}
+
+func randomNonce() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
+	return binary.LittleEndian.Uint64(b[:])
+}

@@ -1,0 +1,308 @@
+package journal
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/proglog/proglog/server/internal/vfs"
+)
+
+// DamageError reports a journal that does not hold what was once synced to it.
+// A mere crash cannot cause it.
+type DamageError struct {
+	File     string
+	Position int64
+	Group    uint64
+	Why      string
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("%s is damaged at position %d (group %d): %s", e.File, e.Position, e.Group, e.Why)
+}
+
+// Scanned says what a scan found.
+type Scanned struct {
+	Groups int
+	Bytes  int64
+	End    Cut // behind the last whole group
+	// Torn says that something that is not a whole group follows the last one,
+	// and that nothing proves it was ever synced: a group that a crash cut off,
+	// which nobody was told of.
+	Torn bool
+}
+
+// Open reads the groups from the cut on, gives each one's frames to apply, in
+// order, and returns a journal that goes on in a file of its own: never in the
+// range where a write may have failed. What was read stays in its files until
+// Free. For a new directory, from is the zero Cut.
+func Open(cfg Config, from Cut, apply func(frames []byte) error) (*Journal, Scanned, error) {
+	s := &scan{cfg: cfg}
+	if err := s.open(vfs.Direct); err != nil {
+		return nil, Scanned{}, errors.Join(err, s.close())
+	}
+	found, err := s.run(from, apply)
+	if err != nil {
+		return nil, found, errors.Join(err, s.close())
+	}
+	j := &Journal{cfg: cfg, slots: map[int]bool{}, seq: found.End.Seq + 1, chain: found.End.Chain, sealed: true}
+	j.changed.L = &j.mu
+	highest := from.File
+	for _, f := range s.files {
+		used := f.number >= from.File && f.number <= found.End.File && f.number != 0
+		highest = max(highest, f.number)
+		switch {
+		case used:
+			j.live = append(j.live, f)
+		case f.number == 0 || f.size != cfg.FileBytes:
+			// Never finished, or of another size than is wanted now.
+			if err := errors.Join(f.f.Close(), cfg.FS.Remove(f.name)); err != nil {
+				return nil, found, errors.Join(err, s.close())
+			}
+			continue
+		default:
+			j.free = append(j.free, f)
+		}
+		j.slots[f.slot] = true
+	}
+	if err := j.start(highest + 1); err != nil {
+		return nil, found, errors.Join(err, s.close())
+	}
+	return j, found, nil
+}
+
+// start gives the journal its first file to write to, and the one after.
+func (j *Journal) start(number uint64) error {
+	for range 2 {
+		var f *file
+		slot := -1
+		if n := len(j.free); n > 0 {
+			f, j.free = j.free[n-1], j.free[:n-1]
+		} else {
+			// One more than Files if a crash found all of them in use.
+			var err error
+			if f, err = j.create(j.takeSlot()); err != nil {
+				return fmt.Errorf("make a journal file: %w", err)
+			}
+		}
+		if f, err := j.prepare(f, slot, number); err != nil {
+			return err
+		} else if j.active == nil {
+			j.active, j.pos = f, firstGroup
+		} else {
+			j.next = f
+		}
+		number++
+	}
+	return nil
+}
+
+// Scan reads the groups from the cut on, changing nothing.
+func Scan(cfg Config, from Cut, visit func(frames []byte) error) (Scanned, error) {
+	s := &scan{cfg: cfg}
+	err := s.open(vfs.ReadOnly)
+	var found Scanned
+	if err == nil {
+		found, err = s.run(from, visit)
+	}
+	return found, errors.Join(err, s.close())
+}
+
+type scan struct {
+	cfg   Config
+	files []*file // by number; number 0: its header is no header
+	win   window
+}
+
+// open opens every journal file and learns its number.
+func (s *scan) open(mode vfs.Mode) error {
+	names, err := s.cfg.FS.ReadDir(s.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		slot, ok := slotOf(name)
+		if !ok {
+			continue // not ours: left alone
+		}
+		f := &file{name: s.cfg.Dir + "/" + name, slot: slot}
+		if f.f, err = s.cfg.FS.Open(f.name, mode); err != nil {
+			return err
+		}
+		s.files = append(s.files, f)
+		if f.size, err = f.f.Size(); err != nil {
+			return err
+		}
+		err := f.readHeader(s.cfg.ID)
+		if errors.Is(err, errFileHeader) {
+			if f.guessHeader() {
+				s.cfg.Logger.Warn("journal file header is damaged; its first group tells what it is", "file", f.name)
+			}
+		} else if err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(s.files, func(a, b *file) int { return cmp.Compare(a.number, b.number) })
+	return nil
+}
+
+func (s *scan) close() error {
+	var errs []error
+	for _, f := range s.files {
+		errs = append(errs, f.f.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *scan) file(number uint64) *file {
+	for _, f := range s.files {
+		if f.number == number && number != 0 {
+			return f
+		}
+	}
+	return nil
+}
+
+func (s *scan) run(from Cut, apply func([]byte) error) (Scanned, error) {
+	found := Scanned{End: from}
+	if from == (Cut{}) {
+		found.End.Position = firstGroup
+		if len(s.files) > 0 && s.files[len(s.files)-1].guessHeader() {
+			return found, &DamageError{File: s.files[len(s.files)-1].name, Why: "it holds groups, but no checkpoint refers to it"}
+		}
+		return found, nil
+	}
+	f := s.file(from.File)
+	if f == nil {
+		return found, &DamageError{
+			File: s.cfg.Dir, Position: from.Position, Group: from.Seq,
+			Why: fmt.Sprintf("journal file number %d is missing", from.File),
+		}
+	}
+	for {
+		h, crc, b, err := s.group(f, &found.End)
+		if unread := (*readError)(nil); errors.As(err, &unread) {
+			return found, err
+		}
+		if err != nil {
+			if next := s.file(f.number + 1); next != nil {
+				at := Cut{File: next.number, Position: firstGroup, Seq: found.End.Seq, Chain: found.End.Chain}
+				if _, _, _, nextErr := s.group(next, &at); nextErr == nil {
+					f, found.End = next, at
+					continue
+				}
+			}
+			return found, s.judgeEnd(f, &found, err)
+		}
+		if err := apply(b[GroupHeaderSize:h.length]); err != nil {
+			return found, fmt.Errorf("%s, group %d: %w", f.name, h.seq, err)
+		}
+		n := vfs.AlignUp(int64(h.length))
+		found.End = Cut{File: f.number, Position: found.End.Position + n, Seq: h.seq + 1, Chain: crc}
+		found.Groups++
+		found.Bytes += n
+	}
+}
+
+// group reads the group at a cut, whole and checked. b is valid until the next
+// call.
+func (s *scan) group(f *file, at *Cut) (h groupHeader, crc uint32, b []byte, err error) {
+	b, err = s.win.at(f, at.Position, GroupHeaderSize)
+	if err != nil {
+		return h, 0, nil, err
+	}
+	if h, crc, err = parseGroupHeader(b); err != nil {
+		return h, 0, nil, err
+	}
+	if h.nonce != f.nonce || h.file != f.number || h.position != uint64(at.Position) || h.seq != at.Seq {
+		return h, 0, nil, fmt.Errorf("%w: what is there is of another place or time", errNoGroup)
+	}
+	if h.chain != at.Chain {
+		return h, 0, nil, fmt.Errorf("%w: its chain does not follow from the group before", errNoGroup)
+	}
+	if b, err = s.win.at(f, at.Position, int(h.length)); err != nil {
+		return h, 0, nil, err
+	}
+	return h, crc, b, h.checkFrames(b)
+}
+
+// judgeEnd says whether the place where no whole group is found is the end of
+// the journal, perhaps behind a torn write, or damage: if any later group says
+// that the missing one had been synced, it is damage. Later groups that do not
+// say so are only sectors that a crash kept while it lost earlier ones.
+func (s *scan) judgeEnd(f *file, found *Scanned, why error) error {
+	missing := found.End.Seq
+	damage := &DamageError{File: f.name, Position: found.End.Position, Group: missing, Why: why.Error()}
+	for pos := found.End.Position; pos+vfs.BlockSize <= f.size; pos += vfs.BlockSize {
+		b, err := s.win.at(f, pos, GroupHeaderSize)
+		if err != nil {
+			break // an unreadable rest proves nothing
+		}
+		h, _, err := parseGroupHeader(b)
+		if err != nil || h.nonce != f.nonce || h.file != f.number || h.position != uint64(pos) {
+			continue
+		}
+		found.Torn = true
+		if h.synced >= missing {
+			return damage
+		}
+	}
+	for _, later := range s.files {
+		if later.number <= f.number {
+			continue
+		}
+		b, err := s.win.at(later, firstGroup, GroupHeaderSize)
+		if err != nil {
+			continue
+		}
+		h, _, err := parseGroupHeader(b)
+		if err == nil && h.nonce == later.nonce && h.file == later.number && h.synced >= missing {
+			return damage
+		}
+	}
+	return nil
+}
+
+// A window reads a file in large aligned pieces.
+type window struct {
+	f     *file
+	buf   []byte
+	start int64
+	n     int
+}
+
+const windowSize = 1 << 20
+
+// A readError is the disk's refusal to say what it holds, which is neither a
+// torn write nor damage that is known.
+type readError struct{ error }
+
+func (e *readError) Unwrap() error { return e.error }
+
+// at returns the n bytes at a position, which is a multiple of BlockSize.
+func (w *window) at(f *file, pos int64, n int) ([]byte, error) {
+	if pos+int64(n) > f.size {
+		return nil, io.ErrUnexpectedEOF
+	}
+	if w.f == f && pos >= w.start && pos+int64(n) <= w.start+int64(w.n) {
+		return w.buf[pos-w.start:][:n], nil
+	}
+	want := int(min(max(windowSize, vfs.AlignUp(int64(n))), f.size-pos))
+	want = int(vfs.AlignUp(int64(want)))
+	if cap(w.buf) < want {
+		w.buf = vfs.AlignedBuffer(want)
+	}
+	got, err := f.f.ReadAt(w.buf[:want], pos)
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.f = nil
+		return nil, &readError{fmt.Errorf("read %s at position %d: %w", f.name, pos, err)}
+	}
+	if got < n {
+		w.f = nil
+		return nil, io.ErrUnexpectedEOF
+	}
+	w.f, w.start, w.n = f, pos, got
+	return w.buf[pos-w.start:][:n], nil
+}

@@ -1,0 +1,243 @@
+package segment
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/frame"
+)
+
+// IndexStride is how far apart, in bytes, the frames are that have an entry in
+// the index. A read looks at this much plus a frame, at most: a few KiB.
+const IndexStride = 4096
+
+// An entry of the index says where the frame that begins with an offset is:
+// the offset above the base in the high half, the position in the low one. So
+// segments stay under 4 GiB and 4 Gi records.
+type entry uint64
+
+func newEntry(base, offset uint64, pos int64) entry { return entry((offset-base)<<32 | uint64(pos)) }
+
+func (e entry) offset(base uint64) uint64 { return base + uint64(e>>32) }
+func (e entry) position() int64           { return int64(uint32(e)) }
+
+// index is sparse and derived: it can always be made again from the store, and
+// every lookup ends at a frame that is checked. The part below lowEnd is
+// loaded when it is needed and may be dropped; the part above grows as frames
+// are written and is never on the ack path.
+type index struct {
+	lowEnd int64
+	low    atomic.Pointer[[]entry] // nil: not loaded
+	high   atomic.Pointer[[]entry] // appended to by the writer alone
+	mu     sync.Mutex              // one load at a time
+}
+
+// add is the writer's.
+func (x *index) add(base, offset uint64, pos int64) {
+	var high []entry
+	if p := x.high.Load(); p != nil {
+		high = *p
+	}
+	if n := len(high); n > 0 && pos < high[n-1].position()+IndexStride {
+		return
+	}
+	high = append(high, newEntry(base, offset, pos))
+	x.high.Store(&high)
+}
+
+// lookup returns the last indexed frame that begins at or below the offset.
+func (g *Segment) lookup(offset uint64) (frameOffset uint64, pos int64, err error) {
+	if p := g.index.high.Load(); p != nil {
+		if high := *p; len(high) > 0 && offset >= high[0].offset(g.Base) {
+			e := find(high, g.Base, offset)
+			return e.offset(g.Base), e.position(), nil
+		}
+	}
+	low, err := g.lowIndex()
+	if err != nil {
+		return 0, 0, err
+	}
+	if len(low) == 0 {
+		return g.Base, HeaderSize, nil
+	}
+	e := find(low, g.Base, offset)
+	return e.offset(g.Base), e.position(), nil
+}
+
+// find returns the last entry at or below the offset, else the first.
+func find(entries []entry, base, offset uint64) entry {
+	i, found := slices.BinarySearchFunc(entries, offset, func(e entry, offset uint64) int {
+		switch o := e.offset(base); {
+		case o < offset:
+			return -1
+		case o > offset:
+			return 1
+		}
+		return 0
+	})
+	if !found && i > 0 {
+		i--
+	}
+	return entries[i]
+}
+
+// lowIndex returns the part of the index below lowEnd: from memory, from the
+// sidecar, or made again from the store.
+func (g *Segment) lowIndex() ([]entry, error) {
+	if p := g.index.low.Load(); p != nil {
+		return *p, nil
+	}
+	g.index.mu.Lock()
+	defer g.index.mu.Unlock()
+	if p := g.index.low.Load(); p != nil {
+		return *p, nil
+	}
+	low, err := g.readSidecar()
+	if err != nil {
+		if low, err = g.scanIndex(); err != nil {
+			return nil, err
+		}
+	}
+	g.index.low.Store(&low)
+	g.set.indexes.loaded(g, int64(len(low))*8)
+	return low, nil
+}
+
+// scanIndex makes the index of all below lowEnd from the store. It steps over
+// damage: what it cannot find there, a read will not either.
+func (g *Segment) scanIndex() ([]entry, error) {
+	var made index
+	w := walker{g: g, end: g.index.lowEnd}
+	for {
+		h, pos, err := w.next()
+		if err != nil {
+			return nil, err
+		}
+		if h == nil {
+			break
+		}
+		made.add(g.Base, h.Base, pos)
+	}
+	if p := made.high.Load(); p != nil {
+		return *p, nil
+	}
+	return []entry{}, nil
+}
+
+// Seal ends the segment at a position and writes the sidecar. It is the
+// writer's, and no part of durability: the sidecar is not synced, and it is
+// checked when it is read.
+func (g *Segment) Seal(end int64) error {
+	low, err := g.lowIndex()
+	if err != nil {
+		return err
+	}
+	all := low
+	if p := g.index.high.Load(); p != nil {
+		all = slices.Concat(low, *p)
+	}
+	g.index.mu.Lock()
+	g.index.lowEnd = end
+	g.index.low.Store(&all)
+	g.index.high.Store(nil)
+	g.index.mu.Unlock()
+	g.set.indexes.loaded(g, int64(len(all))*8)
+	return g.writeSidecar(all)
+}
+
+const (
+	sidecarMagic  = 0x31494c50 // "PLI1"
+	sidecarHeader = 64
+)
+
+func (g *Segment) writeSidecar(entries []entry) error {
+	b := make([]byte, sidecarHeader, sidecarHeader+8*len(entries))
+	le := binary.LittleEndian
+	le.PutUint32(b[0:], sidecarMagic)
+	le.PutUint16(b[8:], formatMajor)
+	le.PutUint32(b[12:], g.Number)
+	le.PutUint64(b[16:], g.Log)
+	le.PutUint64(b[24:], g.Base)
+	le.PutUint64(b[32:], g.Nonce)
+	le.PutUint64(b[40:], uint64(g.index.lowEnd))
+	le.PutUint64(b[48:], uint64(len(entries)))
+	for _, e := range entries {
+		b = le.AppendUint64(b, uint64(e))
+	}
+	le.PutUint32(b[4:], frame.Checksum(b[8:]))
+	name := g.set.Dir + "/" + g.indexName()
+	_ = g.set.FS.Remove(name) // usually it is not there
+	f, err := g.set.FS.Create(name, vfs.Buffered)
+	if err != nil {
+		return fmt.Errorf("write index: %w", err)
+	}
+	_, err = f.WriteAt(b, 0)
+	return errors.Join(err, f.Close())
+}
+
+var errSidecar = errors.New("no usable index file")
+
+func (g *Segment) readSidecar() ([]entry, error) {
+	f, err := g.set.FS.Open(g.set.Dir+"/"+g.indexName(), vfs.Buffered)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil || size < sidecarHeader || size > sidecarHeader+g.index.lowEnd/frame.HeaderSize*8 {
+		return nil, errSidecar
+	}
+	b := make([]byte, size)
+	if _, err := f.ReadAt(b, 0); err != nil {
+		return nil, err
+	}
+	le := binary.LittleEndian
+	if le.Uint32(b) != sidecarMagic || le.Uint32(b[4:]) != frame.Checksum(b[8:]) ||
+		le.Uint16(b[8:]) != formatMajor || le.Uint32(b[12:]) != g.Number || le.Uint64(b[16:]) != g.Log ||
+		le.Uint64(b[24:]) != g.Base || le.Uint64(b[32:]) != g.Nonce || le.Uint64(b[40:]) != uint64(g.index.lowEnd) {
+		return nil, errSidecar
+	}
+	entries := make([]entry, 0, (size-sidecarHeader)/8)
+	for rest := b[sidecarHeader:]; len(rest) >= 8; rest = rest[8:] {
+		entries = append(entries, entry(le.Uint64(rest)))
+	}
+	if uint64(len(entries)) != le.Uint64(b[48:]) {
+		return nil, errSidecar
+	}
+	return entries, nil
+}
+
+// indexes bounds the memory of loaded indexes: beyond it the one that was
+// loaded first is dropped. Those of segments still being written do not count.
+type indexes struct {
+	limit int64
+
+	mu    sync.Mutex
+	bytes int64
+	order []loadedIndex
+}
+
+type loadedIndex struct {
+	g     *Segment
+	bytes int64
+}
+
+func (c *indexes) loaded(g *Segment, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.order = append(c.order, loadedIndex{g, bytes})
+	c.bytes += bytes
+	for c.bytes > c.limit && len(c.order) > 1 {
+		oldest := c.order[0]
+		c.order = c.order[1:]
+		c.bytes -= oldest.bytes
+		if oldest.g != g {
+			oldest.g.index.low.Store(nil)
+		}
+	}
+}

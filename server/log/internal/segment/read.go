@@ -1,0 +1,250 @@
+package segment
+
+import (
+	"fmt"
+
+	"github.com/proglog/proglog/server/commitlog"
+	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/frame"
+)
+
+const (
+	smallRead = IndexStride + frame.HeaderSize + frame.TargetPayload
+	largeRead = 256 << 10
+)
+
+// A walker steps through the frames of a segment.
+type walker struct {
+	g   *Segment
+	pos int64 // of the next frame; 0: the first
+	end int64 // where frames end
+
+	buf   []byte
+	start int64 // position of buf
+}
+
+// bytes returns at least n bytes at a position, or all there are.
+func (w *walker) bytes(pos int64, n int) ([]byte, error) {
+	if pos >= w.start && pos+int64(n) <= w.start+int64(len(w.buf)) {
+		return w.buf[pos-w.start:], nil
+	}
+	if cap(w.buf) < n || w.buf == nil {
+		w.buf = make([]byte, max(n, largeRead))
+	}
+	b, err := w.g.readAt(w.buf[:cap(w.buf)], pos)
+	if err != nil {
+		return nil, fmt.Errorf("read %s at position %d: %w", w.g.Name(), pos, err)
+	}
+	w.buf, w.start = b, pos
+	return b, nil
+}
+
+// next returns the next frame's header and position, nil at the end. What is no
+// frame it steps over, to the next place where one begins.
+func (w *walker) next() (*frame.Header, int64, error) {
+	if w.pos == 0 {
+		w.pos = HeaderSize
+	}
+	for w.pos+frame.HeaderSize <= w.end {
+		b, err := w.bytes(w.pos, frame.HeaderSize)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(b) < frame.HeaderSize {
+			return nil, 0, nil
+		}
+		h, err := w.g.parse(b, w.pos)
+		if err == nil {
+			pos := w.pos
+			w.pos += int64(h.Size())
+			return &h, pos, nil
+		}
+		w.pos += frame.Align
+	}
+	return nil, 0, nil
+}
+
+// Read appends to out the envelopes of the records from an offset on, up to but
+// not including the offset limit: either the log's durable end or the segment's
+// own. It returns the offset after the last, which is limit unless max was
+// reached first. The error is *commitlog.DamagedError if not even one record
+// could be had.
+func (g *Segment) Read(out []byte, from, limit uint64, max commitlog.ReadLimit) ([]byte, uint64, error) {
+	offset, pos, err := g.lookup(from)
+	if err != nil {
+		return out, from, g.damage(from, limit, 0, err)
+	}
+	pool := &g.set.small
+	if max.Records != 1 && limit-from > 1 && (max.Bytes == 0 || max.Bytes > smallRead) {
+		pool = &g.set.large
+	}
+	scratch := pool.Get().(*[]byte)
+	defer pool.Put(scratch)
+	r := reader{g: g, out: out, from: from, at: from, limit: limit, max: max}
+	for offset < limit && !r.full {
+		chunk, err := g.readAt(*scratch, pos)
+		if err != nil {
+			return r.stop(offset, pos, err)
+		}
+		n, next, err := r.frames(chunk, pos, offset)
+		if err != nil {
+			return r.stop(next, pos+int64(n), err)
+		}
+		if n == 0 { // the first frame is larger than the chunk
+			if next, n, err = r.largeFrame(pos, offset); err != nil {
+				return r.stop(next, pos, err)
+			}
+		}
+		pos, offset = pos+int64(n), next
+	}
+	return r.out, r.at, nil
+}
+
+// A reader is one Read under way.
+type reader struct {
+	g     *Segment
+	out   []byte
+	from  uint64
+	at    uint64 // the next offset to append
+	limit uint64
+	max   commitlog.ReadLimit
+	bytes int // of envelopes appended
+	full  bool
+}
+
+// frames takes whole frames off a chunk that begins with the frame of an
+// offset. It returns how many bytes it took, and the offset of what follows.
+func (r *reader) frames(chunk []byte, pos int64, offset uint64) (n int, next uint64, err error) {
+	for offset < r.limit && !r.full {
+		rest := chunk[n:]
+		if len(rest) < frame.HeaderSize {
+			if n > 0 || len(chunk) == smallRead || len(chunk) == largeRead {
+				return n, offset, nil // the next chunk has it
+			}
+			return n, offset, frame.ErrShort
+		}
+		if at := pos + int64(n); frame.IsZero(rest) && at%vfs.BlockSize != 0 {
+			n += int(vfs.AlignUp(at) - at) // after a checkpoint, frames go on in a new block
+			if n > len(chunk) {
+				return n, offset, nil
+			}
+			continue
+		}
+		h, err := r.g.parse(rest, pos+int64(n))
+		if err == nil && h.Base != offset {
+			err = fmt.Errorf("it begins at offset %d where %d should be", h.Base, offset)
+		}
+		if err != nil {
+			return n, offset, err
+		}
+		if h.Next() > r.at {
+			if len(rest) < h.Size() {
+				return n, offset, nil
+			}
+			if err := r.take(&h, rest); err != nil {
+				return n, offset, err
+			}
+		}
+		n += h.Size()
+		offset = h.Next()
+		if n >= len(chunk) {
+			return n, offset, nil
+		}
+	}
+	return n, offset, nil
+}
+
+// largeFrame takes a frame that is larger than a chunk.
+func (r *reader) largeFrame(pos int64, offset uint64) (next uint64, n int, err error) {
+	head, err := r.g.readAt(make([]byte, frame.HeaderSize), pos)
+	if err != nil {
+		return offset, 0, err
+	}
+	h, err := r.g.parse(head, pos)
+	if err != nil {
+		return offset, 0, err
+	}
+	b, err := r.g.readAt(make([]byte, h.Size()), pos)
+	if err != nil {
+		return offset, 0, err
+	}
+	if err := r.take(&h, b); err != nil {
+		return offset, 0, err
+	}
+	return h.Next(), h.Size(), nil
+}
+
+// take appends the records of a frame, as far as the limits go.
+func (r *reader) take(h *frame.Header, b []byte) error {
+	payload, err := h.Payload(b)
+	if err != nil {
+		return err
+	}
+	envelopes := payload[h.Aux:]
+	end := h.Next()
+	if r.at == h.Base && end <= r.limit &&
+		(r.max.Records == 0 || end-r.from <= uint64(r.max.Records)) &&
+		(r.max.Bytes == 0 || r.bytes+len(envelopes) <= r.max.Bytes) {
+		r.out = append(r.out, envelopes...)
+		r.bytes += len(envelopes)
+		r.at = end
+		r.full = r.max.Records != 0 && r.at-r.from == uint64(r.max.Records)
+		return nil
+	}
+	for offset := h.Base; offset < end && offset < r.limit; offset++ {
+		envelope, rest, err := commitlog.CutEnvelope(envelopes)
+		if err != nil {
+			return err
+		}
+		envelopes = rest
+		if offset < r.at {
+			continue
+		}
+		if r.at > r.from &&
+			(r.max.Records != 0 && r.at-r.from >= uint64(r.max.Records) ||
+				r.max.Bytes != 0 && r.bytes+len(envelope) > r.max.Bytes) {
+			r.full = true
+			return nil
+		}
+		r.out = append(r.out, envelope...)
+		r.bytes += len(envelope)
+		r.at = offset + 1
+	}
+	return nil
+}
+
+// stop ends a Read at damage: with what was read before it, or with the range
+// that is damaged.
+func (r *reader) stop(offset uint64, pos int64, err error) ([]byte, uint64, error) {
+	if r.at > r.from {
+		return r.out, r.at, nil
+	}
+	return r.out, r.at, r.g.damage(offset, r.limit, pos, err)
+}
+
+// damage finds out how far the damage at a position goes: from the offset that
+// should be there to the next frame that is whole, or to the limit.
+func (g *Segment) damage(offset, limit uint64, pos int64, cause error) error {
+	d := &commitlog.DamagedError{First: offset, Next: limit, Cause: fmt.Errorf("%s at position %d: %w", g.Name(), pos, cause)}
+	if pos == 0 {
+		return d
+	}
+	w := walker{g: g, pos: pos, end: 1 << 32}
+	for {
+		h, at, err := w.next()
+		if err != nil || h == nil {
+			return d
+		}
+		if h.Base > offset {
+			d.Next = min(h.Base, limit)
+			return d
+		}
+		// The frame at the offset itself: its header is whole, its payload not.
+		if b, err := w.bytes(at, h.Size()); h.Base == offset && err == nil {
+			if _, err := h.Payload(b); err != nil {
+				d.Next = min(h.Next(), limit)
+				return d
+			}
+		}
+	}
+}

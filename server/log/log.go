@@ -1,0 +1,192 @@
+package log
+
+import (
+	"context"
+	"encoding/hex"
+	"sync"
+	"sync/atomic"
+
+	"github.com/proglog/proglog/server/commitlog"
+	"github.com/proglog/proglog/server/log/internal/segment"
+)
+
+// Log is one log of an [Engine]. It implements [commitlog.CommitLog].
+type Log struct {
+	engine *Engine
+
+	// What readers see: the view is stored before the end that needs it.
+	next atomic.Uint64 // one past the last durable record
+	view atomic.Pointer[view]
+
+	wakeMu sync.Mutex
+	wake   chan struct{} // closed when next moves; nil while nobody waits
+
+	// The rest belongs to whoever holds committer.commitMu.
+	meta     meta
+	end      uint64 // offset of the next record
+	time     int64  // timestamp of the last record
+	chain    uint32
+	position int64 // in the last segment
+	segments []sealable
+	touched  bool // since the last cut
+	lost     bool // the last segment's file is gone: go on in a new one
+	waiting  []*pending
+}
+
+// A sealable is a segment, and where its frames end once it is sealed.
+type sealable struct {
+	*segment.Segment
+	end int64
+}
+
+// view is what a log consists of. It never changes; a change makes another.
+type view struct {
+	first    uint64
+	segments []sealable // by base offset
+}
+
+// Append implements [commitlog.CommitLog].
+func (l *Log) Append(ctx context.Context, batches ...commitlog.Batch) ([]commitlog.Ack, error) {
+	return l.engine.committer.append(ctx, l, batches)
+}
+
+// Bounds implements [commitlog.CommitLog].
+func (l *Log) Bounds() commitlog.Bounds {
+	next := l.next.Load()
+	return commitlog.Bounds{First: l.view.Load().first, Next: next}
+}
+
+// ID implements [commitlog.CommitLog].
+func (l *Log) ID() string { return hex.EncodeToString(l.meta.id[:]) }
+
+// Read implements [commitlog.CommitLog].
+func (l *Log) Read(ctx context.Context, from uint64, max commitlog.ReadLimit, buf []byte) (commitlog.Run, error) {
+	if err := ctx.Err(); err != nil {
+		return commitlog.Run{}, err
+	}
+	if l.engine.closed() {
+		return commitlog.Run{}, commitlog.ErrClosed
+	}
+	next := l.next.Load()
+	v := l.view.Load()
+	if from < v.first || from >= next {
+		return commitlog.Run{}, &commitlog.OffsetError{Offset: from, Bounds: commitlog.Bounds{First: v.first, Next: next}}
+	}
+	out, at := buf[:0], from
+	for i := v.find(from); i < len(v.segments) && at < next; i++ {
+		limit := next
+		if i+1 < len(v.segments) {
+			limit = min(limit, v.segments[i+1].Base)
+		}
+		rest := max
+		if at > from {
+			if max.Records > 0 {
+				rest.Records = max.Records - int(at-from)
+			}
+			if max.Bytes > 0 {
+				rest.Bytes = max.Bytes - len(out)
+			}
+			if rest.Records <= 0 && max.Records > 0 || rest.Bytes <= 0 && max.Bytes > 0 {
+				break
+			}
+		}
+		had := len(out)
+		var stop uint64
+		var err error
+		out, stop, err = v.segments[i].Read(out, at, limit, rest)
+		if at > from && (err != nil || max.Bytes > 0 && len(out) > max.Bytes) {
+			out = out[:had] // the first of a further segment did not fit, or is damaged
+			break
+		}
+		if err != nil {
+			return commitlog.Run{}, err
+		}
+		at = stop
+		if at < limit {
+			break
+		}
+	}
+	return commitlog.Run{First: from, Next: at, Envelopes: out, Tail: at == next}, nil
+}
+
+// find returns the segment that an offset is in.
+func (v *view) find(offset uint64) int {
+	lo, hi := 0, len(v.segments)
+	for lo+1 < hi {
+		if mid := (lo + hi) / 2; v.segments[mid].Base <= offset {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// Wait implements [commitlog.CommitLog].
+func (l *Log) Wait(ctx context.Context, offset uint64) (commitlog.Bounds, error) {
+	for {
+		if b := l.Bounds(); b.Next > offset {
+			return b, nil
+		}
+		l.wakeMu.Lock()
+		if l.wake == nil {
+			l.wake = make(chan struct{})
+		}
+		wake := l.wake
+		l.wakeMu.Unlock()
+		if b := l.Bounds(); b.Next > offset {
+			return b, nil
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return commitlog.Bounds{}, ctx.Err()
+		case <-l.engine.closing:
+			return commitlog.Bounds{}, commitlog.ErrClosed
+		}
+	}
+}
+
+// publish lets readers see what is now durable. The caller holds commitMu.
+func (l *Log) publish() {
+	if v := l.view.Load(); v == nil || len(v.segments) != len(l.segments) || v.first != l.meta.first {
+		l.view.Store(&view{first: l.meta.first, segments: l.segments})
+	}
+	l.next.Store(l.end)
+	l.wakeMu.Lock()
+	wake := l.wake
+	l.wake = nil
+	l.wakeMu.Unlock()
+	if wake != nil {
+		close(wake)
+	}
+}
+
+// active is the segment that the next frame goes to, nil before the first.
+func (l *Log) active() *segment.Segment {
+	if n := len(l.segments); n > 0 {
+		return l.segments[n-1].Segment
+	}
+	return nil
+}
+
+// addSegment begins a new segment. The slice that readers have is not changed.
+func (l *Log) addSegment(g *segment.Segment) {
+	next := make([]sealable, len(l.segments), len(l.segments)+1)
+	copy(next, l.segments)
+	if n := len(next); n > 0 {
+		next[n-1].end = l.position
+	}
+	l.segments = append(next, sealable{Segment: g})
+	l.position = segment.HeaderSize
+}
+
+// row is how the log stands. The caller holds commitMu.
+func (l *Log) row() row {
+	w := row{meta: l.meta, next: l.end, time: l.time, chain: l.chain, position: l.position}
+	w.segments = make([]segmentRow, len(l.segments))
+	for i, s := range l.segments {
+		w.segments[i] = segmentRow{spec: s.Spec, end: s.end}
+	}
+	return w
+}

@@ -1,0 +1,144 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/proglog/proglog/server/commitlog"
+	"github.com/proglog/proglog/server/log/internal/journal"
+	"github.com/proglog/proglog/server/log/internal/segment"
+)
+
+// Open opens the data directory, makes it if it is not there or empty, and
+// recovers it after a crash: what the journal holds beyond the last checkpoint
+// goes to the segments, and a new checkpoint is made, before Open returns.
+//
+// It refuses, changing nothing, a directory that another process has
+// (*vfs.LockedError), one that is not proglog's ([ErrNotDataDir]), one of an
+// unknown format, and one whose journal or table is damaged in a way that no
+// crash can cause ([CorruptError]). Damage in a segment does not keep it from
+// opening; it is told when it is read.
+func Open(dir string, options Options) (*Engine, error) {
+	o, err := options.withDefaults(dir)
+	if err != nil {
+		return nil, fmt.Errorf("engine options: %w", err)
+	}
+	e := &Engine{
+		options: o, fs: o.FS,
+		names: map[string]*Log{}, wanted: make(chan struct{}, 1),
+		closing: make(chan struct{}), failed: make(chan struct{}),
+		checkpointAt: o.JournalFileBytes * int64(o.JournalFiles) / 2,
+	}
+	c := &e.committer
+	c.engine, c.options = e, &e.options
+	c.idle.L = &c.mu
+	c.work = make(chan struct{}, 1)
+	c.builder = builder{group: &c.group, segSize: o.SegmentBytes}
+	c.sealTimer = time.NewTimer(time.Hour)
+	c.sealTimer.Stop()
+	if err := e.openDir(); err != nil {
+		return nil, fmt.Errorf("open data directory %s: %w", dir, err)
+	}
+	return e, nil
+}
+
+func (e *Engine) openDir() (err error) {
+	if err := e.fs.MkdirAll("."); err != nil {
+		return err
+	}
+	if e.lock, err = e.fs.Lock(lockName, lockHolder()); err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil {
+			return
+		}
+		if e.segments != nil {
+			err = errors.Join(err, e.segments.Close())
+		}
+		err = errors.Join(err, e.lock.Close())
+	}()
+	e.id, err = readIdentity(e.fs)
+	if errors.Is(err, fs.ErrNotExist) {
+		e.id, err = writeIdentity(e.fs)
+	}
+	if err != nil {
+		return err
+	}
+	t, err := readTable(e.fs, e.id)
+	if err != nil {
+		return &CorruptError{What: checkpointName, Cause: err}
+	}
+	for _, dir := range []string{journalDir, segmentsDir} {
+		if err := e.fs.MkdirAll(dir); err != nil {
+			return err
+		}
+	}
+	if t == nil {
+		t = &table{}
+	}
+	e.segments = segment.NewSet(e.fs, segmentsDir, e.id, e.options.OpenFiles, e.options.IndexCacheBytes)
+	if err := e.recover(t); err != nil {
+		return err
+	}
+	e.tasks.Go(e.committer.run)
+	if !e.options.inline {
+		e.tasks.Go(e.checkpointer)
+	}
+	if e.named("") == nil {
+		if _, _, err := e.create(context.Background(), ""); err != nil {
+			return errors.Join(err, e.Close())
+		}
+	}
+	return nil
+}
+
+// recover brings the logs from the table, and the journal behind it, to where
+// they stood, makes that durable, and starts the journal anew.
+func (e *Engine) recover(t *table) error {
+	started := time.Now()
+	r := recovery{engine: e, byNumber: map[uint64]*Log{}}
+	r.load(t)
+	j, found, err := journal.Open(e.journalConfig(), t.cut, r.replay)
+	if err != nil {
+		if damage := (*journal.DamageError)(nil); errors.As(err, &damage) {
+			return &CorruptError{What: "the journal", Cause: err}
+		}
+		return err
+	}
+	e.committer.journal = j
+	e.tableSeq = t.seq
+	for _, l := range r.byNumber {
+		l.publish()
+		e.names[l.meta.name] = l
+		e.logs = append(e.logs, l)
+	}
+	if err := e.complete(e.cutNow()); err != nil {
+		return errors.Join(err, j.Close())
+	}
+	if found.Groups > 0 || found.Torn {
+		e.options.Logger.Warn("recovered after an unclean stop",
+			"groups", found.Groups, "bytes", found.Bytes, "unfinished_group_dropped", found.Torn,
+			"logs", len(e.logs), "took", time.Since(started).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// CorruptError reports damage that keeps a data directory from opening. Nothing
+// was changed. Its text is for the operator.
+type CorruptError struct {
+	What  string
+	Cause error
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%s is not as it was written, which no crash causes: %v; nothing was changed; "+
+		"copy the directory before anything else, then run: proglog verify", e.What, e.Cause)
+}
+
+func (e *CorruptError) Unwrap() error { return e.Cause }
+
+var _ commitlog.CommitLog = (*Log)(nil)

@@ -1,0 +1,192 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/frame"
+)
+
+// A recovery replays the journal behind a table. It checks every frame against
+// what must come next in its log, and writes it to the very place where it was
+// meant to be. It can be cut off anywhere and begun again: it changes neither
+// the table nor the journal, and of a segment only what is behind the table's
+// end.
+type recovery struct {
+	engine   *Engine
+	byNumber map[uint64]*Log
+	cut      map[*Log]bool // their last segment was shortened to the table's end
+}
+
+// load takes over the rows of the table.
+func (r *recovery) load(t *table) {
+	e := r.engine
+	e.numbers = t.logs
+	r.cut = map[*Log]bool{}
+	for i := range t.rows {
+		w := &t.rows[i]
+		l := &Log{engine: e, meta: w.meta, end: w.next, time: w.time, chain: w.chain, position: w.position}
+		for k := range w.segments {
+			s := &w.segments[k]
+			end := s.end
+			if k == len(w.segments)-1 {
+				end = w.position
+			}
+			l.segments = append(l.segments, sealable{e.segments.Existing(s.spec, end), s.end})
+		}
+		r.byNumber[w.meta.number] = l
+	}
+	e.reportMissing(r.byNumber)
+}
+
+// reportMissing warns of segments that are gone. Their records are DATA_LOSS;
+// all others can be read.
+func (e *Engine) reportMissing(logs map[uint64]*Log) {
+	names, err := e.fs.ReadDir(segmentsDir)
+	if err != nil {
+		e.options.Logger.Warn("cannot list segments", "error", err)
+		return
+	}
+	there := make(map[string]bool, len(names))
+	for _, n := range names {
+		there[n] = true
+	}
+	for _, l := range logs {
+		for i, s := range l.segments {
+			if there[s.Name()] {
+				continue
+			}
+			next := l.end
+			if i+1 < len(l.segments) {
+				next = l.segments[i+1].Base
+			}
+			l.lost = i == len(l.segments)-1
+			e.options.Logger.Error("a segment is missing: its records are lost", "log", l.meta.name, "file", s.Name(), "first", s.Base, "next", next)
+		}
+	}
+}
+
+// replay applies the frames of one group.
+func (r *recovery) replay(frames []byte) error {
+	for len(frames) > 0 {
+		h, err := frame.Peek(frames)
+		if err != nil {
+			return err
+		}
+		b := frames[:h.Size()]
+		frames = frames[h.Size():]
+		payload := b[frame.HeaderSize : frame.HeaderSize+int(h.Length)]
+		switch {
+		case h.Kind == frame.Records:
+			err = r.records(&h, b)
+		case h.Kind == frame.Meta:
+			err = r.meta(payload)
+		case h.Kind == frame.Roll:
+			err = r.roll(&h, payload)
+		case h.Kind >= frame.Optional:
+			// Of a later version, which says that it can be left out.
+		default:
+			err = fmt.Errorf("frame kind %d is of a later version", h.Kind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *recovery) meta(payload []byte) error {
+	in := tableReader{b: payload}
+	m := readMeta(&in)
+	if in.bad {
+		return errors.New("a log's settings are damaged, or of a later version")
+	}
+	l := r.byNumber[m.number]
+	if l == nil {
+		l = &Log{engine: r.engine}
+		r.byNumber[m.number] = l
+		r.engine.numbers = max(r.engine.numbers, m.number)
+	}
+	l.meta = m
+	return nil
+}
+
+func (r *recovery) roll(h *frame.Header, payload []byte) error {
+	in := tableReader{b: payload}
+	spec := readSpec(&in, h.Log)
+	l := r.byNumber[h.Log]
+	if in.bad || l == nil || spec.Base != l.end || spec.Chain != l.chain || int(spec.Number) != r.lastNumber(l)+1 {
+		return fmt.Errorf("segment %d of log %d does not follow from what was before", spec.Number, h.Log)
+	}
+	if g := l.active(); g != nil {
+		r.engine.dirty.sealed = append(r.engine.dirty.sealed, sealable{g, l.position})
+	}
+	g := r.engine.segments.New(spec)
+	l.addSegment(g)
+	if err := g.Create(); err != nil {
+		return err
+	}
+	r.cut[l] = true
+	r.engine.dirty.created = true
+	r.engine.dirty.segments = append(r.engine.dirty.segments, g)
+	return nil
+}
+
+func (r *recovery) lastNumber(l *Log) int {
+	if g := l.active(); g != nil {
+		return int(g.Number)
+	}
+	return 0
+}
+
+// records puts a frame where it belongs.
+func (r *recovery) records(h *frame.Header, b []byte) error {
+	l := r.byNumber[h.Log]
+	if l == nil || l.active() == nil {
+		return fmt.Errorf("log %d is not known", h.Log)
+	}
+	g := l.active()
+	if _, err := frame.Parse(b, g.Nonce); err != nil {
+		return fmt.Errorf("log %d: %w", h.Log, err)
+	}
+	if h.Segment == g.Number && h.Position == uint64(vfs.AlignUp(l.position)) {
+		l.position = vfs.AlignUp(l.position) // a checkpoint that was not completed made its cut here
+	}
+	if h.Base != l.end || h.Segment != g.Number || h.Position != uint64(l.position) || !frame.CheckChain(b, l.chain) {
+		return fmt.Errorf("log %d: a frame at offset %d, segment %d, position %d does not follow from offset %d, segment %d, position %d",
+			h.Log, h.Base, h.Segment, h.Position, l.end, g.Number, l.position)
+	}
+	if !r.cut[l] {
+		r.cut[l] = true
+		if err := r.reopen(l, g.Cut(l.position)); err != nil {
+			return err
+		}
+	}
+	if !g.Pinned() {
+		r.engine.dirty.segments = append(r.engine.dirty.segments, g)
+	}
+	if err := g.Write(b, l.position); err != nil {
+		return err
+	}
+	g.Added(h.Base, l.position)
+	l.position += int64(h.Size())
+	l.end, l.chain, l.time, l.touched = h.Next(), h.Chain, h.Time, true
+	return r.engine.boundDirty()
+}
+
+// reopen deals with an active segment whose file is gone: its records are lost,
+// and reported, but what comes after them is not.
+func (r *recovery) reopen(l *Log, err error) error {
+	g := l.active()
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = g.Create(); err == nil {
+			r.engine.dirty.created, l.lost = true, false
+		}
+	}
+	if err == nil {
+		r.engine.dirty.segments = append(r.engine.dirty.segments, g)
+	}
+	return err
+}
