@@ -1,8 +1,6 @@
 package log
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"time"
 
 	"github.com/proglog/proglog/server/commitlog"
@@ -141,7 +139,7 @@ func (b *builder) pad() int {
 // roll ends the active segment and begins the next.
 func (b *builder) roll() {
 	l := b.log
-	spec := segment.Spec{Log: l.meta.number, Number: 1, Base: l.end, Nonce: randomNonce(), Chain: l.chain, Created: b.now}
+	spec := segment.Spec{Log: l.meta.number, Number: 1, Base: l.end, Nonce: l.engine.options.nonce(), Chain: l.chain, Created: b.now}
 	var sealed sealable
 	if g := l.active(); g != nil {
 		spec.Number = g.Number + 1
@@ -168,19 +166,6 @@ func (b *builder) mark(kind frame.Kind, log, base uint64, payload []byte) {
 	h.Put(buf[b.at:], 0, 0)
 	b.pad()
 	b.group.Added(b.at)
-}
-
-// newMeta makes a log's first meta.
-func newMeta(name string, number uint64, now int64) meta {
-	m := meta{number: number, name: name, created: now}
-	_, _ = rand.Read(m.id[:]) // never fails: crypto/rand ends the program instead
-	return m
-}
-
-func randomNonce() uint64 {
-	var b [8]byte
-	_, _ = rand.Read(b[:])
-	return binary.LittleEndian.Uint64(b[:])
 }
 
 // cutPositions makes every log that was written to since the last cut go on in

@@ -204,6 +204,6 @@ func (e *Engine) journalConfig() journal.Config {
 	return journal.Config{
 		FS: e.fs, Dir: journalDir, ID: e.id,
 		FileBytes: e.options.JournalFileBytes, Files: e.options.JournalFiles,
-		Logger: e.options.Logger, Wanted: e.wantCheckpoint, Inline: e.options.inline,
+		Logger: e.options.Logger, Wanted: e.wantCheckpoint, Nonce: e.options.nonce, Inline: e.options.inline,
 	}
 }

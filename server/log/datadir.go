@@ -1,7 +1,6 @@
 package log
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -75,8 +74,8 @@ func onlyOurs(fsys vfs.FS) error {
 
 // writeIdentity makes an empty directory proglog's, as the first thing that is
 // durable in it.
-func writeIdentity(fsys vfs.FS) (id [16]byte, err error) {
-	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the program instead
+func writeIdentity(fsys vfs.FS, random func([]byte)) (id [16]byte, err error) {
+	random(id[:])
 	b := make([]byte, identitySize)
 	copy(b, identityMagic)
 	le := binary.LittleEndian

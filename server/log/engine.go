@@ -100,7 +100,8 @@ func (c *committer) buildCreate(p *pending, full bool) {
 		return
 	}
 	e.numbers++
-	l := &Log{engine: e, meta: newMeta(p.create, e.numbers, c.builder.now)}
+	l := &Log{engine: e, meta: meta{number: e.numbers, name: p.create, created: c.builder.now}}
+	e.options.random(l.meta.id[:])
 	c.builder.mark(frame.Meta, l.meta.number, 0, l.meta.append(nil))
 	e.created = append(e.created, l)
 	p.acks = []commitlog.Ack{{}}

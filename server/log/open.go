@@ -63,7 +63,7 @@ func (e *Engine) openDir() (err error) {
 	}()
 	e.id, err = readIdentity(e.fs)
 	if errors.Is(err, fs.ErrNotExist) {
-		e.id, err = writeIdentity(e.fs)
+		e.id, err = writeIdentity(e.fs, e.options.random)
 	}
 	if err != nil {
 		return err

@@ -1,6 +1,8 @@
 package log
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,6 +70,9 @@ type Options struct {
 	// inline does all work in the goroutine of the caller that needs it, so that
 	// the order of file-system calls depends on nothing but the calls.
 	inline bool
+
+	// random fills b with random bytes; by default crypto/rand.
+	random func(b []byte)
 }
 
 // withDefaults fills what is zero and reports what cannot be.
@@ -110,6 +115,9 @@ func (o Options) withDefaults(dir string) (Options, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.random == nil {
+		o.random = func(b []byte) { _, _ = rand.Read(b) } // never fails: it ends the program instead
+	}
 	switch {
 	case o.JournalFileBytes < largest || o.JournalFileBytes%vfs.BlockSize != 0:
 		return o, fmt.Errorf("a journal file of %d bytes: it must be a multiple of %d and at least %d, for the largest batch", o.JournalFileBytes, vfs.BlockSize, largest)
@@ -133,4 +141,11 @@ func (o *Options) largestGroup() int64 {
 	records := int64(o.Limits.BatchRecords)
 	n := max(o.GroupBytes, batch+records*(recordOverhead+16*int64(min(o.Limits.Headers, 1+o.Limits.HeaderBytes))))
 	return vfs.AlignUp(n+n/16) + 4*vfs.BlockSize
+}
+
+// nonce is a random number.
+func (o *Options) nonce() uint64 {
+	var b [8]byte
+	o.random(b[:])
+	return binary.LittleEndian.Uint64(b[:])
 }

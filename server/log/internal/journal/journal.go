@@ -5,8 +5,6 @@
 package journal
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +24,8 @@ type Config struct {
 	// Wanted is called, without a wait, when the journal needs its owner to Free
 	// files before it can go on.
 	Wanted func()
+	// Nonce gives random numbers.
+	Nonce func() uint64
 	// Inline makes the next file only when it is needed, by the goroutine that
 	// needs it, so that the order of file-system calls is always the same.
 	Inline bool
@@ -136,6 +136,21 @@ func (j *Journal) Free(cut Cut) {
 	}
 	j.stuck = false
 	j.changed.Broadcast()
+}
+
+// Reusable returns the names of the files that nothing needs any more: what
+// they hold may be overwritten at any moment.
+func (j *Journal) Reusable() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var names []string
+	for _, f := range j.free {
+		names = append(names, f.name)
+	}
+	if j.next != nil {
+		names = append(names, j.next.name)
+	}
+	return names
 }
 
 // Close waits for work in the background and closes the files.
@@ -273,7 +288,7 @@ func (j *Journal) prepare(f *file, slot int, number uint64) (*file, error) {
 			return nil, nil
 		}
 	}
-	return f, f.writeHeader(j.cfg.ID, number, randomNonce())
+	return f, f.writeHeader(j.cfg.ID, number, j.cfg.Nonce())
 }
 
 // takeSlot returns the lowest slot that no file has.
@@ -304,10 +319,4 @@ func (j *Journal) create(slot int) (*file, error) {
 		return nil, errors.Join(err, j.cfg.FS.Remove(f.name))
 	}
 	return f, nil
-}
-
-func randomNonce() uint64 {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the program instead
-	return binary.LittleEndian.Uint64(b[:])
 }
