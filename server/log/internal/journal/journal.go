@@ -114,6 +114,9 @@ func (j *Journal) Cut() Cut {
 	return Cut{File: j.active.number, Position: j.pos, Seq: j.seq, Chain: j.chain}
 }
 
+// Active returns the name of the file that groups go to.
+func (j *Journal) Active() string { return j.active.name }
+
 // Live is how many bytes of the journal hold groups that are still needed.
 func (j *Journal) Live() int64 {
 	j.mu.Lock()

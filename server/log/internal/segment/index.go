@@ -33,6 +33,7 @@ func (e entry) position() int64           { return int64(uint32(e)) }
 type index struct {
 	lowEnd int64
 	low    atomic.Pointer[[]entry] // nil: not loaded
+	bad    atomic.Bool             // the sidecar led a read astray: do not use it
 	high   atomic.Pointer[[]entry] // appended to by the writer alone
 	mu     sync.Mutex              // one load at a time
 }
@@ -62,14 +63,14 @@ func (g *Segment) lookup(offset uint64) (frameOffset uint64, pos int64, err erro
 	if err != nil {
 		return 0, 0, err
 	}
-	if len(low) == 0 {
-		return g.Base, HeaderSize, nil
+	if len(low) == 0 || offset < low[0].offset(g.Base) {
+		return g.Base, HeaderSize, nil // the first frame may be damaged, and so not in the index
 	}
 	e := find(low, g.Base, offset)
 	return e.offset(g.Base), e.position(), nil
 }
 
-// find returns the last entry at or below the offset, else the first.
+// find returns the last entry at or below an offset that is not below the first.
 func find(entries []entry, base, offset uint64) entry {
 	i, found := slices.BinarySearchFunc(entries, offset, func(e entry, offset uint64) int {
 		switch o := e.offset(base); {
@@ -98,7 +99,7 @@ func (g *Segment) lowIndex() ([]entry, error) {
 		return *p, nil
 	}
 	low, err := g.readSidecar()
-	if err != nil {
+	if err != nil || g.index.bad.Load() {
 		if low, err = g.scanIndex(); err != nil {
 			return nil, err
 		}
@@ -106,6 +107,18 @@ func (g *Segment) lowIndex() ([]entry, error) {
 	g.index.low.Store(&low)
 	g.set.indexes.loaded(g, int64(len(low))*8)
 	return low, nil
+}
+
+// distrust makes the index again from the store, once, after a read that did not
+// find what the index promised. It says whether the read may be tried again.
+func (g *Segment) distrust() bool {
+	if g.index.bad.Swap(true) {
+		return false
+	}
+	g.index.mu.Lock()
+	defer g.index.mu.Unlock()
+	g.index.low.Store(nil)
+	return true
 }
 
 // scanIndex makes the index of all below lowEnd from the store. It steps over

@@ -70,9 +70,17 @@ func (w *walker) next() (*frame.Header, int64, error) {
 // reached first. The error is *commitlog.DamagedError if not even one record
 // could be had.
 func (g *Segment) Read(out []byte, from, limit uint64, max commitlog.ReadLimit) ([]byte, uint64, error) {
+	run, next, err := g.read(out, from, limit, max)
+	if err != nil && g.distrust() {
+		return g.read(out, from, limit, max)
+	}
+	return run, next, err
+}
+
+func (g *Segment) read(out []byte, from, limit uint64, max commitlog.ReadLimit) ([]byte, uint64, error) {
 	offset, pos, err := g.lookup(from)
 	if err != nil {
-		return out, from, g.damage(from, limit, 0, err)
+		return out, from, &commitlog.DamagedError{First: from, Next: limit, Cause: err}
 	}
 	pool := &g.set.small
 	if max.Records != 1 && limit-from > 1 && (max.Bytes == 0 || max.Bytes > smallRead) {
@@ -82,20 +90,19 @@ func (g *Segment) Read(out []byte, from, limit uint64, max commitlog.ReadLimit) 
 	defer pool.Put(scratch)
 	r := reader{g: g, out: out, from: from, at: from, limit: limit, max: max}
 	for offset < limit && !r.full {
-		chunk, err := g.readAt(*scratch, pos)
-		if err != nil {
-			return r.stop(offset, pos, err)
-		}
-		n, next, err := r.frames(chunk, pos, offset)
-		if err != nil {
-			return r.stop(next, pos+int64(n), err)
-		}
-		if n == 0 { // the first frame is larger than the chunk
-			if next, n, err = r.largeFrame(pos, offset); err != nil {
-				return r.stop(next, pos, err)
-			}
-		}
+		n, next, err := r.step(*scratch, pos, offset)
 		pos, offset = pos+int64(n), next
+		if err == nil {
+			continue
+		}
+		if r.at > from {
+			break // the next read begins at the damage, and tells
+		}
+		damage, behind := g.damage(offset, limit, pos, err)
+		if damage.Next > from {
+			return out, from, damage
+		}
+		pos, offset = behind, damage.Next // it is all before what is wanted
 	}
 	return r.out, r.at, nil
 }
@@ -112,8 +119,21 @@ type reader struct {
 	full  bool
 }
 
-// frames takes whole frames off a chunk that begins with the frame of an
-// offset. It returns how many bytes it took, and the offset of what follows.
+// step takes what follows at a position, where the frame of an offset should be.
+// It returns how many bytes it took, and the offset of what follows.
+func (r *reader) step(scratch []byte, pos int64, offset uint64) (n int, next uint64, err error) {
+	chunk, err := r.g.readAt(scratch, pos)
+	if err != nil {
+		return 0, offset, err
+	}
+	n, next, err = r.frames(chunk, pos, offset)
+	if n == 0 && err == nil { // the first frame is larger than the chunk
+		return r.largeFrame(pos, offset)
+	}
+	return n, next, err
+}
+
+// frames takes whole frames off a chunk.
 func (r *reader) frames(chunk []byte, pos int64, offset uint64) (n int, next uint64, err error) {
 	for offset < r.limit && !r.full {
 		rest := chunk[n:]
@@ -155,23 +175,23 @@ func (r *reader) frames(chunk []byte, pos int64, offset uint64) (n int, next uin
 }
 
 // largeFrame takes a frame that is larger than a chunk.
-func (r *reader) largeFrame(pos int64, offset uint64) (next uint64, n int, err error) {
+func (r *reader) largeFrame(pos int64, offset uint64) (n int, next uint64, err error) {
 	head, err := r.g.readAt(make([]byte, frame.HeaderSize), pos)
 	if err != nil {
-		return offset, 0, err
+		return 0, offset, err
 	}
 	h, err := r.g.parse(head, pos)
 	if err != nil {
-		return offset, 0, err
+		return 0, offset, err
 	}
 	b, err := r.g.readAt(make([]byte, h.Size()), pos)
 	if err != nil {
-		return offset, 0, err
+		return 0, offset, err
 	}
 	if err := r.take(&h, b); err != nil {
-		return offset, 0, err
+		return 0, offset, err
 	}
-	return h.Next(), h.Size(), nil
+	return h.Size(), h.Next(), nil
 }
 
 // take appends the records of a frame, as far as the limits go.
@@ -213,38 +233,30 @@ func (r *reader) take(h *frame.Header, b []byte) error {
 	return nil
 }
 
-// stop ends a Read at damage: with what was read before it, or with the range
-// that is damaged.
-func (r *reader) stop(offset uint64, pos int64, err error) ([]byte, uint64, error) {
-	if r.at > r.from {
-		return r.out, r.at, nil
-	}
-	return r.out, r.at, r.g.damage(offset, r.limit, pos, err)
-}
-
 // damage finds out how far the damage at a position goes: from the offset that
-// should be there to the next frame that is whole, or to the limit.
-func (g *Segment) damage(offset, limit uint64, pos int64, cause error) error {
-	d := &commitlog.DamagedError{First: offset, Next: limit, Cause: fmt.Errorf("%s at position %d: %w", g.Name(), pos, cause)}
-	if pos == 0 {
-		return d
-	}
-	w := walker{g: g, pos: pos, end: 1 << 32}
+// should be there to the next frame that is whole, or to the limit. It also
+// returns where that frame is.
+func (g *Segment) damage(offset, limit uint64, pos int64, cause error) (d *commitlog.DamagedError, behind int64) {
+	d = &commitlog.DamagedError{First: offset, Next: limit, Cause: fmt.Errorf("%s at position %d: %w", g.Name(), pos, cause)}
+	w := walker{g: g, pos: pos, end: maxPosition}
 	for {
 		h, at, err := w.next()
 		if err != nil || h == nil {
-			return d
+			return d, maxPosition
 		}
 		if h.Base > offset {
 			d.Next = min(h.Base, limit)
-			return d
+			return d, at
 		}
-		// The frame at the offset itself: its header is whole, its payload not.
+		// The frame of the offset itself: its header is whole, its payload not.
 		if b, err := w.bytes(at, h.Size()); h.Base == offset && err == nil {
 			if _, err := h.Payload(b); err != nil {
 				d.Next = min(h.Next(), limit)
-				return d
+				return d, at + int64(h.Size())
 			}
 		}
 	}
 }
+
+// maxPosition is beyond the end of every store.
+const maxPosition = 1 << 32

@@ -1,0 +1,178 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/proglog/proglog/server/commitlog"
+)
+
+// A pending is one call that waits.
+type pending struct {
+	log     *Log // nil: create
+	batches []commitlog.Batch
+	create  string // a log's name
+	size    int64  // how much the batches take in a group, at most
+
+	acks      []commitlog.Ack
+	err       error
+	withdrawn bool // by a caller that left the queue
+	taken     bool
+	done      chan struct{}
+}
+
+var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
+
+// recordOverhead bounds what an envelope and its share of frames take beside
+// value and headers.
+const recordOverhead = 96
+
+func sizeOf(b *commitlog.Batch) (n int64) {
+	for i := range b.Records {
+		r := &b.Records[i]
+		n += recordOverhead + int64(len(r.Value))
+		for _, h := range r.Headers {
+			n += 16 + int64(len(h.Name)+len(h.Value))
+		}
+	}
+	return n
+}
+
+var errNoRecords = errors.New("a batch without records")
+
+// append is Log.Append.
+func (c *committer) append(ctx context.Context, l *Log, batches []commitlog.Batch) ([]commitlog.Ack, error) {
+	var acks []commitlog.Ack
+	for len(batches) > 0 {
+		n, size := 0, int64(0)
+		var bad error
+		for n < len(batches) {
+			b := &batches[n]
+			if len(b.Records) == 0 {
+				bad = errNoRecords
+			} else {
+				bad = c.options.Limits.Check(*b)
+			}
+			if bad != nil {
+				break
+			}
+			more := sizeOf(b)
+			if n > 0 && size+more > c.options.GroupBytes {
+				break
+			}
+			size += more
+			n++
+		}
+		if n > 0 {
+			p := pendings.Get().(*pending)
+			p.log, p.batches, p.size = l, batches[:n], size
+			done, err := c.submit(ctx, p)
+			if acks == nil {
+				acks = done
+			} else {
+				acks = append(acks, done...)
+			}
+			if err != nil {
+				return acks, err
+			}
+		}
+		if bad != nil {
+			return acks, bad
+		}
+		batches = batches[n:]
+	}
+	return acks, nil
+}
+
+// submit queues p, waits for its outcome and gives p back to the pool.
+func (c *committer) submit(ctx context.Context, p *pending) ([]commitlog.Ack, error) {
+	if err := ctx.Err(); err != nil {
+		p.release()
+		return nil, err
+	}
+	c.mu.Lock()
+	if err := c.admit(p); err != nil {
+		c.mu.Unlock()
+		p.release()
+		return nil, err
+	}
+	c.queue = append(c.queue, p)
+	c.bytes += p.size
+	c.batches += len(p.batches)
+	if !c.busy {
+		c.busy = true
+		group := c.take()
+		c.mu.Unlock()
+		c.commit(group)
+		c.handOver()
+	} else {
+		c.mu.Unlock()
+	}
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		select {
+		case <-p.done: // it was decided all the same
+		default:
+			return nil, c.leave(p, ctx.Err())
+		}
+	}
+	acks, err := p.acks, p.err
+	p.release()
+	return acks, err
+}
+
+// admit says whether p may queue. The caller holds mu.
+func (c *committer) admit(p *pending) error {
+	if c.stopped != nil {
+		return c.stopped
+	}
+	if c.bytes > 0 && (c.bytes+p.size > c.options.QueueBytes || c.batches+len(p.batches) > c.options.QueueBatches) {
+		return commitlog.ErrOverloaded
+	}
+	return nil
+}
+
+// leave takes p, whose caller waits no longer, out of the queue. If it is being
+// committed its outcome is open. p never goes back to the pool.
+func (c *committer) leave(p *pending, cause error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.taken {
+		return commitlog.OutcomeUnknown(cause)
+	}
+	p.withdrawn = true
+	return cause
+}
+
+func (p *pending) release() {
+	*p = pending{done: p.done}
+	pendings.Put(p)
+}
+
+// take takes a group off the queue: what waits, up to GroupBytes. The caller
+// holds mu.
+func (c *committer) take() []*pending {
+	group := c.taken[:0]
+	n, size := 0, int64(0)
+	for _, p := range c.queue {
+		if len(group) > 0 && size+p.size > c.options.GroupBytes {
+			break
+		}
+		n++
+		c.bytes -= p.size
+		c.batches -= len(p.batches)
+		if p.withdrawn {
+			continue
+		}
+		p.taken = true
+		size += p.size
+		group = append(group, p)
+	}
+	rest := copy(c.queue, c.queue[n:])
+	clear(c.queue[rest:])
+	c.queue = c.queue[:rest]
+	c.taken = group
+	return group
+}
