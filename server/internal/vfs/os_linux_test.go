@@ -85,16 +85,14 @@ func TestRefusedDirectIO(t *testing.T) {
 		f, err := OS(dir).Create("f", Direct)
 		require.NoError(t, err)
 		file := f.(*osFile).f
-		out := bytes.Repeat([]byte("x"), BlockSize+2)[1 : 1+BlockSize]
-		if CheckAligned(out, 0) == nil {
-			out = out[1:]
-		}
+		out := AlignedBuffer(2 * BlockSize)[1 : 1+BlockSize]
+		copy(out, bytes.Repeat([]byte("x"), BlockSize))
 		n, err := writeDirect(file, out, 0)
 		require.NoError(t, err)
 		assert.Equal(t, len(out), n)
 
 		require.NoError(t, ignoreInvalid(setDirect(file, true)))
-		in := make([]byte, len(out))
+		in := AlignedBuffer(2 * BlockSize)[1 : 1+BlockSize]
 		n, err = readDirect(file, in, 0)
 		require.NoError(t, err)
 		assert.Equal(t, out, in[:n])

@@ -39,9 +39,6 @@ func (c *content) chunk(at int64) *chunk {
 }
 
 func (c *content) setChunk(at int64, ch *chunk) {
-	if ch == nil && at >= int64(len(c.chunks)) {
-		return
-	}
 	if missing := at + 1 - int64(len(c.chunks)); missing > 0 {
 		c.chunks = append(c.chunks, make([]*chunk, missing)...)
 	}

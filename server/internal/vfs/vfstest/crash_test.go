@@ -2,9 +2,6 @@ package vfstest
 
 import (
 	"bytes"
-	"fmt"
-	"io"
-	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -13,82 +10,6 @@ import (
 
 	"github.com/proglog/proglog/server/internal/vfs"
 )
-
-// enough crashes that each state that must be possible is seen, and one that
-// must not be would be: the rarest asked for has a chance of about 1 in 100.
-const enough = 3_000
-
-func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
-
-// fill is n bytes that tell which write they are of.
-func fill(b byte, n int) []byte { return bytes.Repeat([]byte{b}, n) }
-
-func createFile(t testing.TB, m *Mem, name string, mode vfs.Mode) vfs.File {
-	t.Helper()
-	f, err := m.Create(name, mode)
-	require.NoError(t, err)
-	return f
-}
-
-// durableFile is one whose content, size and name a power cut cannot take.
-func durableFile(t testing.TB, m *Mem, name string, content []byte) vfs.File {
-	t.Helper()
-	f := createFile(t, m, name, vfs.Buffered)
-	write(t, f, content, 0)
-	require.NoError(t, f.Sync())
-	require.NoError(t, m.SyncDir("."))
-	return f
-}
-
-func write(t testing.TB, f vfs.File, p []byte, position int64) {
-	t.Helper()
-	n, err := f.WriteAt(p, position)
-	require.NoError(t, err)
-	require.Equal(t, len(p), n)
-}
-
-func readFile(t testing.TB, m *Mem, name string, mode vfs.Mode) []byte {
-	t.Helper()
-	f, err := m.Open(name, mode)
-	require.NoError(t, err)
-	size, err := f.Size()
-	require.NoError(t, err)
-	if mode == vfs.Direct {
-		size = vfs.AlignUp(size)
-	}
-	b := vfs.AlignedBuffer(int(size))
-	n, err := f.ReadAt(b, 0)
-	if err != nil {
-		require.ErrorIs(t, err, io.EOF)
-	}
-	return b[:n]
-}
-
-func names(t testing.TB, m *Mem) []string {
-	t.Helper()
-	names, err := m.ReadDir(".")
-	require.NoError(t, err)
-	return names
-}
-
-// seen counts what look says about many crashes of m.
-func seen(m *Mem, look func(*Mem) string) map[string]int {
-	counts := map[string]int{}
-	for seed := range uint64(enough) {
-		counts[look(m.Crash(seeded(seed)))]++
-	}
-	return counts
-}
-
-// assertSeen checks that exactly these things were seen.
-func assertSeen(t *testing.T, counts map[string]int, want ...string) {
-	t.Helper()
-	var got []string
-	for what := range counts {
-		got = append(got, what)
-	}
-	assert.ElementsMatch(t, want, got, "%v", counts)
-}
 
 // Goal: what Sync and SyncDir covered survives every power cut, byte for byte.
 func TestCrashKeepsWhatWasSynced(t *testing.T) {
@@ -299,76 +220,4 @@ func TestKillKeepsThePageCache(t *testing.T) {
 	require.NoError(t, synced.Sync())
 	assert.Equal(t, fill('n', sectorSize), readFile(t, killed.CrashKeepNone(), "f", vfs.ReadOnly))
 	assert.Equal(t, fill('o', sectorSize), readFile(t, m.CrashKeepNone(), "f", vfs.ReadOnly), "they share nothing")
-}
-
-// Goal: one seed and one history give one state. Method: a random history is
-// made twice, and each crash of the one compared with that of the other.
-func TestCrashIsDeterministic(t *testing.T) {
-	for seed := range uint64(50) {
-		a, b := NewMem(), NewMem()
-		history(t, a, seed)
-		history(t, b, seed)
-		for again := range uint64(3) {
-			require.Equal(t, dump(t, a.Crash(seeded(again))), dump(t, b.Crash(seeded(again))), "seed %d", seed)
-		}
-		require.Equal(t, dump(t, a), dump(t, a.CrashKeepAll()), "seed %d", seed)
-	}
-}
-
-// history does random things to a Mem.
-func history(t testing.TB, m *Mem, seed uint64) {
-	t.Helper()
-	rng := seeded(seed)
-	require.NoError(t, m.MkdirAll("d/e"))
-	for range 100 {
-		name := []string{"", "d/", "d/e/"}[rng.IntN(3)] + fmt.Sprint(rng.IntN(4))
-		f, err := m.Open(name, vfs.Buffered)
-		if err != nil {
-			f = createFile(t, m, name, vfs.Buffered)
-		}
-		switch rng.IntN(8) {
-		case 0:
-			require.NoError(t, f.Sync())
-		case 1:
-			require.NoError(t, f.Truncate(rng.Int64N(50_000)))
-		case 2:
-			require.NoError(t, m.Remove(name))
-		case 3:
-			require.NoError(t, m.Rename(name, name[:len(name)-1]+fmt.Sprint(rng.IntN(4))))
-		case 4:
-			require.NoError(t, m.SyncDir([]string{".", "d", "d/e"}[rng.IntN(3)]))
-		default:
-			write(t, f, fill(byte(rng.Uint32()), rng.IntN(5_000)), rng.Int64N(50_000))
-		}
-	}
-}
-
-// dump is everything in a Mem, by name.
-func dump(t testing.TB, m *Mem) map[string]string {
-	t.Helper()
-	all := map[string]string{}
-	for _, dir := range []string{".", "d", "d/e"} {
-		list, err := m.ReadDir(dir)
-		require.NoError(t, err)
-		for _, name := range list {
-			if at, err := m.find(dir + "/" + name); dir != "." && err == nil && at.dir == nil {
-				all[dir+"/"+name] = string(readFile(t, m, dir+"/"+name, vfs.Buffered))
-			} else if at, err := m.find(name); dir == "." && err == nil && at.dir == nil {
-				all[name] = string(readFile(t, m, name, vfs.Buffered))
-			}
-		}
-	}
-	return all
-}
-
-// BenchmarkCrash measures what a crash state of 1 MiB costs: a quarter of it
-// was never synced.
-func BenchmarkCrash(b *testing.B) {
-	m := NewMem()
-	f := durableFile(b, m, "f", fill('o', 768<<10))
-	write(b, f, fill('n', 256<<10), 768<<10)
-	rng := seeded(1)
-	for b.Loop() {
-		m.Crash(rng)
-	}
 }

@@ -1,0 +1,241 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"strings"
+
+	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/frame"
+	"github.com/proglog/proglog/server/log/internal/journal"
+	"github.com/proglog/proglog/server/log/internal/segment"
+)
+
+// A Report says what Verify found.
+type Report struct {
+	Logs     int
+	Records  uint64
+	Bytes    int64 // read
+	Journal  int   // groups behind the last checkpoint
+	Torn     bool  // an unfinished group ends the journal, as a crash leaves it
+	Problems []Problem
+	Notes    []string // what is odd, but costs nothing
+}
+
+// A Problem is damage: records that are lost, or a file that keeps the
+// directory from opening.
+type Problem struct {
+	File        string
+	Log         string // its name, if the problem is a log's
+	First, Next uint64 // the records that are lost: from First up to but not including Next
+	Text        string
+}
+
+// VerifyOptions tune Verify. All may be zero.
+type VerifyOptions struct {
+	FS       vfs.FS                  // by default the operating system's
+	Progress func(done, total int64) // told of bytes, now and then
+}
+
+// Verify reads every byte of a data directory that no server has open, and
+// changes nothing. Damage is in the report; the error says why it could not
+// look, such as *vfs.LockedError.
+func Verify(ctx context.Context, dir string, options VerifyOptions) (*Report, error) {
+	v := &verifier{fs: options.FS, progress: options.Progress, report: &Report{}}
+	if v.fs == nil {
+		v.fs = vfs.OS(dir)
+	}
+	if v.progress == nil {
+		v.progress = func(int64, int64) {}
+	}
+	if _, err := v.fs.ReadDir("."); err != nil {
+		return nil, fmt.Errorf("verify %s: %w", dir, err)
+	}
+	id, err := readIdentity(v.fs)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: it is empty", ErrNotDataDir)
+	}
+	if errors.Is(err, ErrNotDataDir) {
+		return nil, fmt.Errorf("verify %s: %w", dir, err)
+	}
+	lock, lockErr := v.fs.Lock(lockName, lockHolder())
+	if held := (*vfs.LockedError)(nil); errors.As(lockErr, &held) {
+		return nil, fmt.Errorf("verify %s: stop the server first: %w", dir, lockErr)
+	} else if lockErr == nil {
+		defer lock.Close()
+	} else {
+		v.note("cannot lock the directory, perhaps it is read-only: %v", lockErr)
+	}
+	if err != nil {
+		v.problem(Problem{File: identityName, Text: err.Error()})
+		return v.report, nil
+	}
+	return v.report, v.run(ctx, id)
+}
+
+type verifier struct {
+	fs          vfs.FS
+	progress    func(done, total int64)
+	report      *Report
+	segments    *segment.Set
+	done, total int64
+}
+
+func (v *verifier) problem(p Problem) { v.report.Problems = append(v.report.Problems, p) }
+
+func (v *verifier) note(format string, args ...any) {
+	v.report.Notes = append(v.report.Notes, fmt.Sprintf(format, args...))
+}
+
+func (v *verifier) run(ctx context.Context, id [16]byte) error {
+	t, err := readTable(v.fs, id)
+	if err != nil {
+		v.problem(Problem{File: checkpointName, Text: err.Error()})
+		return nil
+	}
+	if t == nil {
+		v.note("the directory was never opened to its end: it has no checkpoint, and no records")
+		return nil
+	}
+	v.segments = segment.NewSet(v.fs, segmentsDir, id, 64, 64<<20)
+	defer v.segments.Close()
+	v.report.Logs = len(t.rows)
+	for _, w := range t.rows {
+		for i, s := range w.segments {
+			if i == len(w.segments)-1 {
+				s.end = w.position
+			}
+			v.total += s.end
+		}
+	}
+	listed := map[string]bool{}
+	logs := map[uint64]*replayed{}
+	for i := range t.rows {
+		if err := v.log(ctx, &t.rows[i], listed); err != nil {
+			return err
+		}
+		w := &t.rows[i]
+		logs[w.meta.number] = &replayed{name: w.meta.name, end: w.next, chain: w.chain}
+	}
+	v.journal(t, id, logs, listed)
+	v.unlisted(listed)
+	return nil
+}
+
+// log checks the segments of one log, as the table knows them.
+func (v *verifier) log(ctx context.Context, w *row, listed map[string]bool) error {
+	v.report.Records += w.next - w.meta.first
+	for i := range w.segments {
+		s := w.segments[i]
+		next, chain, end := w.next, w.chain, w.position
+		if i+1 < len(w.segments) {
+			next, chain, end = w.segments[i+1].spec.Base, w.segments[i+1].spec.Chain, s.end
+		}
+		listed[s.spec.Name()] = true
+		g := v.segments.Existing(s.spec, end)
+		damaged, last, err := g.Verify(ctx, next, v.read)
+		if err != nil {
+			return err
+		}
+		for _, d := range damaged {
+			v.problem(Problem{File: s.spec.Name(), Log: w.meta.name, First: d.First, Next: d.Next, Text: d.Cause.Error()})
+		}
+		if len(damaged) == 0 && last != chain {
+			v.problem(Problem{File: s.spec.Name(), Log: w.meta.name, First: s.spec.Base, Next: next, Text: "the chain of its frames does not end where the checkpoint says"})
+		}
+		if err := g.CheckHeader(); err != nil && len(damaged) == 0 {
+			v.note("%s: %v; its records can be read all the same", s.spec.Name(), err)
+		}
+		if i+1 < len(w.segments) && len(damaged) == 0 {
+			if err := g.CheckIndex(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				v.note("%s: its index file cannot be used (%v); it will be made again when it is needed", s.spec.Name(), err)
+			}
+		}
+	}
+	return nil
+}
+
+func (v *verifier) read(n int64) {
+	v.done = min(v.done+n, v.total)
+	v.report.Bytes += n
+	v.progress(v.done, v.total)
+}
+
+// replayed is how a log stands behind the frames of the journal so far.
+type replayed struct {
+	name  string
+	end   uint64
+	chain uint32
+}
+
+// journal checks what lies behind the checkpoint, which the next start brings
+// to the segments.
+func (v *verifier) journal(t *table, id [16]byte, logs map[uint64]*replayed, listed map[string]bool) {
+	cfg := journal.Config{FS: v.fs, Dir: journalDir, ID: id, Logger: slog.New(slog.DiscardHandler)}
+	found, err := journal.Scan(cfg, t.cut, func(frames []byte) error {
+		for len(frames) > 0 {
+			h, err := frame.Peek(frames)
+			if err != nil {
+				return err
+			}
+			if err := v.journalFrame(&h, frames[:h.Size()], logs, listed); err != nil {
+				return err
+			}
+			frames = frames[h.Size():]
+		}
+		return nil
+	})
+	if err != nil {
+		v.problem(Problem{File: journalDir, Text: err.Error()})
+	}
+	v.report.Journal, v.report.Torn = found.Groups, found.Torn
+	v.report.Bytes += found.Bytes
+}
+
+func (v *verifier) journalFrame(h *frame.Header, b []byte, logs map[uint64]*replayed, listed map[string]bool) error {
+	l := logs[h.Log]
+	switch h.Kind {
+	case frame.Meta:
+		in := tableReader{b: b[frame.HeaderSize:]}
+		m := readMeta(&in)
+		if in.bad {
+			return errors.New("the settings of a log are damaged")
+		}
+		if l == nil {
+			logs[m.number] = &replayed{name: m.name}
+			v.report.Logs++
+		}
+	case frame.Roll:
+		in := tableReader{b: b[frame.HeaderSize:]}
+		spec := readSpec(&in, h.Log)
+		if in.bad || l == nil || spec.Base != l.end {
+			return fmt.Errorf("a segment of log %d does not follow from what was before", h.Log)
+		}
+		listed[spec.Name()] = true
+	case frame.Records:
+		if l == nil || h.Base != l.end || !frame.CheckChain(b, l.chain) {
+			return fmt.Errorf("a frame of log %d at offset %d does not follow from what was before", h.Log, h.Base)
+		}
+		v.report.Records += uint64(h.Count)
+		l.end, l.chain = h.Next(), h.Chain
+	}
+	return nil
+}
+
+// unlisted notes files among the segments that belong to no log.
+func (v *verifier) unlisted(listed map[string]bool) {
+	names, err := v.fs.ReadDir(segmentsDir)
+	if err != nil {
+		v.note("cannot list segments: %v", err)
+		return
+	}
+	for _, name := range names {
+		if seg, isIndex := strings.CutSuffix(name, ".idx"); isIndex && listed[seg+".seg"] || listed[name] {
+			continue
+		}
+		v.note("%s/%s belongs to no log; it is left alone", segmentsDir, name)
+	}
+}
