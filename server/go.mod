@@ -15,6 +15,12 @@ require (
 	google.golang.org/protobuf v1.36.12
 )
 
+require (
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/text v0.43.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
+)
+
 // In this repository the SDK beside it is used. A tagged release of the server
 // carries a released SDK instead: see RELEASING.md.
 replace github.com/proglog/proglog/sdk/go => ../sdk/go

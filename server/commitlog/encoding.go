@@ -28,11 +28,11 @@ const (
 	tagResponseRecord  = 2<<3 | 2 // ConsumeResponse.record
 	tagResponseRecords = 3<<3 | 2 // ConsumeResponse.records
 	tagValue           = 1<<3 | 2
-	tagOffset          = 2<<3 | 0
+	tagOffset          = 2 << 3
 	tagTimestamp       = 5<<3 | 2
 	tagHeader          = 6<<3 | 2
-	tagSeconds         = 1<<3 | 0
-	tagNanos           = 2<<3 | 0
+	tagSeconds         = 1 << 3
+	tagNanos           = 2 << 3
 	tagHeaderName      = 1<<3 | 2
 	tagHeaderValue     = 2<<3 | 2
 

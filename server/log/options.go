@@ -12,6 +12,20 @@ import (
 	"github.com/proglog/proglog/server/internal/vfs"
 )
 
+// Defaults of Options.
+const (
+	DefaultSegmentBytes     = 64 << 20
+	DefaultJournalFileBytes = 16 << 20
+	DefaultJournalFiles     = 16
+	DefaultQueueBytes       = 64 << 20
+	DefaultQueueBatches     = 1 << 16
+	DefaultGroupBytes       = 1 << 20
+	DefaultFreeBytes        = 64 << 20
+	DefaultIndexCacheBytes  = 64 << 20
+	DefaultOpenFiles        = 2048
+	DefaultSealAfter        = 100 * time.Millisecond
+)
+
 // Options tune an [Engine]. The zero value of each field is its default.
 type Options struct {
 	// Limits of a batch; by default [commitlog.DefaultLimits].
@@ -88,23 +102,23 @@ func (o Options) withDefaults(dir string) (Options, error) {
 			*v = d
 		}
 	}
-	def(&o.SegmentBytes, 64<<20)
-	def(&o.QueueBytes, 64<<20)
-	def(&o.GroupBytes, 1<<20)
-	def(&o.FreeBytes, 64<<20)
-	def(&o.IndexCacheBytes, 64<<20)
+	def(&o.SegmentBytes, DefaultSegmentBytes)
+	def(&o.QueueBytes, DefaultQueueBytes)
+	def(&o.GroupBytes, DefaultGroupBytes)
+	def(&o.FreeBytes, DefaultFreeBytes)
+	def(&o.IndexCacheBytes, DefaultIndexCacheBytes)
 	largest := o.largestGroup()
-	def(&o.JournalFileBytes, max(16<<20, largest))
+	def(&o.JournalFileBytes, max(DefaultJournalFileBytes, largest))
 	defInt := func(v *int, d int) {
 		if *v == 0 {
 			*v = d
 		}
 	}
-	defInt(&o.JournalFiles, 16)
-	defInt(&o.QueueBatches, 1<<16)
-	defInt(&o.OpenFiles, 2048)
+	defInt(&o.JournalFiles, DefaultJournalFiles)
+	defInt(&o.QueueBatches, DefaultQueueBatches)
+	defInt(&o.OpenFiles, DefaultOpenFiles)
 	if o.SealAfter == 0 {
-		o.SealAfter = 100 * time.Millisecond
+		o.SealAfter = DefaultSealAfter
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -1,0 +1,255 @@
+# The only entry point. `make` lists the targets. What a target installs goes to
+# .bin, which git ignores; versions are pinned by the modules in proto/tools.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# STRICT=1, set by CI, makes a skipped test a failure and trusts no cached result.
+STRICT ?=
+# ARGS go to the program that a target runs: make run ARGS="--listen 127.0.0.1:9000"
+ARGS ?=
+FUZZTIME ?= 30s
+
+strict := $(filter-out 0,$(STRICT))
+BUF := .bin/buf
+STATICCHECK := .bin/staticcheck
+TESTSUM := .bin/testsum
+
+# Every Go module, then those with code, then those that go.work has to name: all
+# but the one with stubs of its own for log.v1.
+modules = $(sort $(patsubst ./%/go.mod,%,$(shell find . -name go.mod -not -path './.*' -not -path '*/node_modules/*')))
+code_modules = $(filter-out proto/tools/%,$(modules))
+outside_work := sdk/conformance/origin
+work_modules = $(filter-out $(outside_work),$(code_modules))
+go_folders = $(wildcard server sdk examples)
+
+##@ Use
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# Modules are built and tested as they are released, without go.work: in it, one
+# module's dependencies raise those of the others.
+alone := GOWORK=off go -C
+
+# The version is the tag with the commits since, as git tells it; without git, as
+# in an unpacked archive, and before the first tag there is none.
+version = $(shell git describe --tags --match 'server/v*' --dirty 2>/dev/null | sed 's|^server/||')
+buildvcs = $(if $(shell git rev-parse --verify --quiet HEAD 2>/dev/null),auto,false)
+
+.PHONY: build
+build: ## build bin/proglog, from nothing but Go
+	@CGO_ENABLED=0 $(alone) server build -trimpath -buildvcs=$(buildvcs) -ldflags='-X main.stamp=$(version)' \
+		-o $(CURDIR)/bin/proglog ./cmd/proglog
+
+.PHONY: run
+run: build ## build and start the server on 127.0.0.1:8400, data in ./data; ARGS="…" adds flags
+	@printf '%s\n' 'In another terminal:' \
+		"  echo 'hello world' | bin/proglog produce" \
+		'  bin/proglog consume --follow' \
+		"  curl -s -H 'Content-Type: application/json' -d '{\"record\":{\"value\":\"aGVsbG8=\"}}' \\" \
+		'    http://127.0.0.1:8400/log.v1.Log/Produce' \
+		'Ctrl-C drains and stops the server.' ''
+	exec bin/proglog serve --data-dir ./data $(ARGS)
+
+##@ Test
+
+# Go remembers results of tests whose inputs are the same. The binary is an input
+# that it does not see, so the tests get it under a name made from its content.
+tested = .bin/tested/$$(cksum < bin/proglog | tr ' ' -)/proglog
+
+# 1 where there is a C compiler, which the race detector needs.
+race = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+
+.PHONY: test
+test: build $(TESTSUM) ## run all tests; STRICT=1 lets none skip
+	@tested=$(tested)
+	if [ ! -e "$$tested" ]; then
+		rm -rf .bin/tested
+		mkdir -p "$$(dirname "$$tested")"
+		cp bin/proglog "$$tested"
+	fi
+	export PROGLOG_BIN="$(CURDIR)/$$tested"
+	if [ -z "$(race)" ]; then
+		echo "SKIP race detector: there is no C compiler"
+		$(if $(strict),exit 1)
+	fi
+	{
+		rc=0
+		for module in $(code_modules); do
+			$(alone) $$module test -json $(race) $(if $(strict),-count=1) ./... || rc=1
+		done
+		exit $$rc
+	} | $(TESTSUM) $(if $(strict),-strict)
+
+.PHONY: fuzz
+fuzz: ## fuzz each target for FUZZTIME (30s)
+	@for module in $(code_modules); do
+		(cd $$module && grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . || true) |
+		while IFS=: read -r file name; do
+			name=$${name#func }
+			package=$$(dirname "$$file")
+			echo "fuzz: $$module/$${package#./} $$name for $(FUZZTIME)"
+			$(alone) $$module test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) "$$package" </dev/null
+		done
+	done
+
+.PHONY: deep
+deep: build fuzz ## fuzz, then the crash suites at full size; takes hours
+	@echo "deep: all tests with PROGLOG_DEEP=1"
+	export PROGLOG_DEEP=1 PROGLOG_BIN=$(CURDIR)/bin/proglog
+	for module in $(code_modules); do
+		$(alone) $$module test -count=1 -timeout=0 $(ARGS) ./...
+	done
+
+.PHONY: bench
+bench: ## measure the engine against bare writes on this machine
+	@go run ./server/bench $(ARGS)
+
+.PHONY: realinput
+realinput: build ## a large real text through produce and consume, with the server killed on the way
+	@bash scripts/realinput $(ARGS)
+
+##@ Change
+
+.PHONY: check
+check: check-format check-proto check-generated check-architecture check-modules check-work check-static check-cross ## all checks but the tests
+	@echo "check: all good"
+
+.PHONY: generate
+generate: $(BUF) ## regenerate code from the contract
+	@$(BUF) generate
+	$(origin_generate)
+
+.PHONY: fmt
+fmt: $(BUF) ## format Go and proto files
+	@gofmt -w $(go_folders)
+	$(BUF) format -w
+	$(BUF) format -w sdk/conformance/origin/proto
+
+.PHONY: fix
+fix: fmt generate ## format, regenerate, tidy the modules
+	@for module in $(modules); do
+		$(alone) $$module mod tidy
+	done
+
+.PHONY: baseline
+baseline: $(BUF) ## at a release: make today's contract the one that later ones may not break
+	@$(BUF) build -o proto/baseline.binpb
+
+.PHONY: tools
+tools: $(BUF) $(STATICCHECK) $(TESTSUM) ## build the tools that the other targets need
+
+.PHONY: clean
+clean: ## remove what was built, tools included; ./data stays
+	@rm -rf bin .bin
+
+# The parts of check. None writes into the tree, so they may run side by side.
+
+.PHONY: check-format
+check-format:
+	@echo "check: format of Go files"
+	unformatted=$$(gofmt -l $(go_folders))
+	if [ -n "$$unformatted" ]; then
+		printf 'not formatted, run make fmt:\n%s\n' "$$unformatted"
+		exit 1
+	fi
+
+# Whatever the baseline becomes, the origin's clients must go on working.
+origin_rules := sdk/conformance/origin/buf.breaking.yaml
+
+.PHONY: check-proto
+check-proto: $(BUF)
+	@echo "check: contract: lint, format, breaking changes"
+	$(BUF) lint
+	$(BUF) format -d --exit-code
+	$(BUF) format -d --exit-code sdk/conformance/origin/proto
+	$(BUF) breaking --against proto/baseline.binpb
+	$(BUF) breaking proto --against sdk/conformance/origin/proto --config $(origin_rules) --against-config $(origin_rules)
+
+origin_generate = $(BUF) generate sdk/conformance/origin/proto --template sdk/conformance/origin/buf.gen.yaml
+generated := sdk/go/gen sdk/conformance/origin/gen
+
+.PHONY: check-generated
+check-generated: $(BUF)
+	@echo "check: generated code"
+	rm -rf .bin/generated
+	$(BUF) generate -o .bin/generated
+	$(origin_generate) -o .bin/generated
+	for folder in $(generated); do
+		if ! diff -r .bin/generated/$$folder $$folder; then
+			echo "$$folder is not what the contract generates, run make generate"
+			exit 1
+		fi
+	done
+
+# The tests do this too, but Go may then remember a result from before a change
+# in another module.
+.PHONY: check-architecture
+check-architecture:
+	@echo "check: who imports whom, and other rules of the house"
+	$(alone) server test -count=1 ./internal/archtest
+
+.PHONY: check-modules
+check-modules:
+	@for module in $(modules); do
+		echo "check: module $$module: tidy"
+		$(alone) $$module mod tidy -diff || { echo "$$module is not tidy, run make fix"; exit 1; }
+	done
+	for module in $(code_modules); do
+		echo "check: module $$module: build and vet on its own"
+		$(alone) $$module build -o /dev/null ./...
+		$(alone) $$module vet ./...
+	done
+
+# go.work names each module with code but those that must stay outside.
+.PHONY: check-work
+check-work:
+	@echo "check: go.work"
+	want=$$(printf '%s\n' $(work_modules) | sort)
+	have=$$(go list -m -f '{{.Dir}}' | sed 's|^$(CURDIR)/||' | sort)
+	if [ "$$want" != "$$have" ]; then
+		printf 'go.work does not name what it should:\n'
+		diff <(echo "$$want") <(echo "$$have") || exit 1
+	fi
+	go build work
+
+.PHONY: check-static
+check-static: $(STATICCHECK)
+	@for module in $(code_modules); do
+		echo "check: module $$module: staticcheck"
+		(cd $$module && GOWORK=off $(CURDIR)/$(STATICCHECK) ./...)
+	done
+
+.PHONY: check-cross
+check-cross:
+	@compile() {
+		echo "check: module $$1 for $$2/$$3"
+		GOWORK=off CGO_ENABLED=0 GOOS=$$2 GOARCH=$$3 go -C $$1 build -o /dev/null ./...
+	}
+	for module in server sdk/go; do
+		compile $$module linux amd64
+		compile $$module linux arm64
+		compile $$module darwin arm64
+	done
+	compile sdk/go windows amd64
+
+# Tools. go.sum changes whenever a tool's version does.
+
+$(BUF): proto/tools/buf/go.sum
+	@echo "tools: building buf; the first time takes minutes"
+	$(alone) proto/tools/buf build -o $(CURDIR)/$@ github.com/bufbuild/buf/cmd/buf
+
+$(STATICCHECK): proto/tools/staticcheck/go.sum
+	@echo "tools: building staticcheck; the first time takes a minute"
+	$(alone) proto/tools/staticcheck build -o $(CURDIR)/$@ honnef.co/go/tools/cmd/staticcheck
+
+$(TESTSUM): $(wildcard server/internal/testsum/*.go) server/go.mod
+	@go build -o $@ ./server/internal/testsum

@@ -1,0 +1,3 @@
+module github.com/proglog/proglog/sdk/conformance
+
+go 1.26.8

@@ -1,0 +1,215 @@
+package proglog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"connectrpc.com/connect/v2/connectproto"
+
+	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
+	"github.com/proglog/proglog/sdk/go/gen/log/v1/logv1connect"
+)
+
+// Version is the version of this SDK, which it tells the server.
+const Version = "0.1.0"
+
+// maxResponseBytes is the largest response that is read: the highest that a
+// server's limit of a value can be, its headers and the encoding.
+const maxResponseBytes = 17 << 20
+
+// Client speaks to one server. It is safe for concurrent use, and one is
+// enough: its calls share a connection, and open more of them when the server
+// wants no more streams on one.
+type Client struct {
+	rpc    *connect.Client
+	log    logv1connect.LogClient
+	limits Limits
+	retry  Retry
+	logger *slog.Logger
+	idle   func() // closes connections that nobody uses
+	closed atomic.Bool
+}
+
+// New makes a client of the server at baseURL, such as "http://127.0.0.1:8400".
+// An http:// address is reached over plaintext HTTP/2, an https:// address over
+// TLS. Nothing is dialled before the first call.
+func New(baseURL string, opts ...Option) (*Client, error) {
+	base, err := parseBase(baseURL)
+	if err != nil {
+		return nil, fmt.Errorf("proglog: address %q: %w", baseURL, err)
+	}
+	config := clientConfig{
+		headers:   make(http.Header),
+		userAgent: "proglog-go/" + Version,
+		retry:     DefaultRetry(),
+		limits:    DefaultLimits(),
+		logger:    slog.New(slog.DiscardHandler),
+	}
+	for _, o := range opts {
+		o.applyClient(&config)
+	}
+	if err := config.validate(); err != nil {
+		return nil, fmt.Errorf("proglog: %w", err)
+	}
+	if config.token != nil && base.Scheme == "http" && !isLoopback(base.Hostname()) {
+		return nil, fmt.Errorf("proglog: a token would travel to %s in the clear: use https://", base.Host)
+	}
+	c := &Client{limits: config.limits, retry: config.retry, logger: config.logger, idle: func() {}}
+	hc := config.httpClient
+	if hc == nil {
+		transport := newTransport(base.Scheme, config.tls)
+		hc = &http.Client{
+			Transport: transport,
+			// Records and tokens go to the address that was given, and nowhere else.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+		c.idle = transport.CloseIdleConnections
+	}
+	options := []connecthttp.Option{
+		connecthttp.WithCodecs(codec{connectproto.NewBinaryCodec()}),
+		// Compressing small records costs more than sending them.
+		connecthttp.WithCompressors(),
+		connecthttp.WithReadMaxBytes(maxResponseBytes),
+	}
+	if config.protocol == ProtocolGRPC {
+		options = append(options, connecthttp.WithGRPC())
+	}
+	c.rpc = connect.NewClient(
+		connecthttp.NewTransport(&bufferingClient{next: hc}, base.String(), options...),
+		c.refuseWhenClosed,
+		config.addHeaders,
+	)
+	c.log = logv1connect.NewLogClient(c.rpc)
+	return c, nil
+}
+
+// Close ends the use of the client: calls made after it fail with [ErrClosed],
+// and idle connections are closed. Calls that still run are ended by their
+// contexts, not by Close.
+func (c *Client) Close() error {
+	c.closed.Store(true)
+	c.idle()
+	return nil
+}
+
+// parseBase checks the address of a server.
+func parseBase(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return nil, errors.Unwrap(err) // the outer error repeats the address
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("it has to start with http:// or https://")
+	case u.Host == "":
+		return nil, errors.New("it names no host")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("it may have a host, a port and a path, and nothing else")
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	return u, nil
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// refuseWhenClosed fails every call after Close.
+func (c *Client) refuseWhenClosed(next connect.ClientFunc) connect.ClientFunc {
+	return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
+		if c.closed.Load() {
+			e := refused(CodeCanceled, ReasonUnspecified, "the client is closed")
+			e.cause = ErrClosed
+			return nil, e
+		}
+		return next(ctx, spec)
+	}
+}
+
+// addHeaders puts the headers of the configuration on every call.
+func (c *clientConfig) addHeaders(next connect.ClientFunc) connect.ClientFunc {
+	return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
+		info, ok := connect.CallInfoForClientContext(ctx)
+		if !ok {
+			return next(ctx, spec)
+		}
+		header := info.RequestHeader()
+		header.Set("User-Agent", c.userAgent)
+		for name, values := range c.headers {
+			for _, v := range values {
+				header.Add(name, v)
+			}
+		}
+		if c.token != nil {
+			token, err := c.token(ctx)
+			if err != nil {
+				e := refused(CodeUnauthenticated, ReasonUnspecified, "get a token: %v", err)
+				e.cause = err
+				return nil, e
+			}
+			header.Set("Authorization", "Bearer "+token)
+		}
+		return next(ctx, spec)
+	}
+}
+
+// bounds is what a read needs to know of a log before it starts.
+type bounds struct {
+	logID       string // "" if the server does not tell
+	first, next uint64
+}
+
+// bounds asks for the identity and the bounds of a log.
+func (c *Client) bounds(ctx context.Context, log string) (bounds, *Error) {
+	var b bounds
+	err := c.retryRead(ctx, "describe the log", func(ctx context.Context) *Error {
+		res, err := c.log.GetLog(ctx, &logv1.GetLogRequest{Log: log})
+		if err == nil {
+			info := res.GetInfo()
+			b = bounds{info.GetLogId(), info.GetFirstOffset(), info.GetNextOffset()}
+			return nil
+		}
+		e := translate(ctx, err)
+		if e.Code != CodeUnimplemented || !e.FromServer {
+			return e
+		}
+		// A server without GetLog tells the bounds when it is asked for a
+		// record that cannot be there.
+		ctx, _ = connect.NewClientContext(ctx)
+		_, e = c.consumeOnce(ctx, &logv1.ConsumeRequest{Log: log, Offset: ^uint64(0), MaxRecords: 1})
+		if e == nil || e.Reason != ReasonOffsetUnwritten {
+			return e
+		}
+		b = bounds{first: e.FirstOffset, next: e.NextOffset}
+		return nil
+	})
+	return b, err
+}
+
+// retryRead calls once until it succeeds, fails for good, or the attempts are
+// used up. Each try gets a context of its own to find its response by.
+func (c *Client) retryRead(ctx context.Context, what string, once func(context.Context) *Error) *Error {
+	for b := (backoff{policy: c.retry}); ; {
+		try, _ := connect.NewClientContext(ctx)
+		err := once(try)
+		if err == nil || err.fate() == final || b.exhausted() || !c.pause(ctx, &b, what, err) {
+			return err
+		}
+	}
+}
+
+// pause waits before the next try, and reports false if the context ended.
+func (c *Client) pause(ctx context.Context, b *backoff, what string, err *Error) bool {
+	d := b.pause()
+	c.logger.WarnContext(ctx, "proglog: trying again", "to", what, "after", d, "failures", b.failed, "error", err)
+	return sleep(ctx, d)
+}

@@ -1,0 +1,61 @@
+package proglog
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// Retry says how often and how fast failed calls are tried again: a write only
+// if it provably did not happen, a read if its failure can pass.
+//
+// The pause before try n is random between 0 and MinDelay·2ⁿ, at most MaxDelay,
+// so that many clients of one server that restarts do not come back at once.
+type Retry struct {
+	// Attempts is how often a single call is tried in all; 1: only once. A
+	// follower that lost its connection tries for ever, whatever this says.
+	Attempts int
+	// MinDelay and MaxDelay bound the pauses.
+	MinDelay, MaxDelay time.Duration
+}
+
+// DefaultRetry returns the policy that holds unless [WithRetry] changes it.
+func DefaultRetry() Retry {
+	return Retry{Attempts: 5, MinDelay: 50 * time.Millisecond, MaxDelay: 5 * time.Second}
+}
+
+// backoff counts the failures in a row and paces the tries between them.
+type backoff struct {
+	policy Retry
+	failed int
+}
+
+// reset forgets the failures: something worked.
+func (b *backoff) reset() { b.failed = 0 }
+
+// exhausted counts a failure and says whether it used up the attempts.
+func (b *backoff) exhausted() bool {
+	b.failed++
+	return b.failed >= b.policy.Attempts
+}
+
+// pause draws the time to wait after the failures counted so far.
+func (b *backoff) pause() time.Duration {
+	ceiling := b.policy.MinDelay
+	for n := 1; n < b.failed && ceiling < b.policy.MaxDelay; n++ {
+		ceiling *= 2
+	}
+	return rand.N(min(ceiling, b.policy.MaxDelay) + 1)
+}
+
+// sleep waits, and reports false if the context ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

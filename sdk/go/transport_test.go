@@ -1,0 +1,158 @@
+package proglog_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	proglog "github.com/proglog/proglog/sdk/go"
+	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
+	"github.com/proglog/proglog/sdk/go/gen/log/v1/logv1connect"
+)
+
+// silentConn is a connection that can go silent: what is written to it vanishes,
+// and so does what comes.
+type silentConn struct {
+	net.Conn
+	silent *atomic.Bool
+}
+
+func (c silentConn) Read(p []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(p)
+		if err != nil || !c.silent.Load() {
+			return n, err
+		}
+	}
+}
+
+func (c silentConn) Write(p []byte) (int, error) {
+	if c.silent.Load() {
+		return len(p), nil
+	}
+	return c.Conn.Write(p)
+}
+
+// Goal: a follower whose connection goes silent, without an end or an error,
+// notices by pings and goes on over another one.
+func TestFollowSurvivesSilence(t *testing.T) {
+	f := startFake(t)
+	f.fill(3)
+	var first *atomic.Bool
+	transport := proglog.NewTransportWithPings(20 * time.Millisecond)
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		silent := new(atomic.Bool)
+		if first == nil {
+			first = silent
+		}
+		return silentConn{conn, silent}, nil
+	}
+	n := uint64(0)
+	for record, err := range connectTo(t, f.url, proglog.WithHTTPClient(&http.Client{Transport: transport})).Follow(t.Context()) {
+		require.NoError(t, err)
+		require.Equal(t, n, record.Offset)
+		if n++; n == 3 {
+			first.Store(true)
+			f.fill(1)
+		}
+		if n == 4 {
+			break
+		}
+	}
+	_, streams := f.calls()
+	assert.Greater(t, streams, 1)
+}
+
+// Goal: an https:// address is reached over HTTP/2 with the given roots, also by
+// a producer; one that is not trusted fails at once with nothing appended.
+func TestOverTLS(t *testing.T) {
+	f := &fakeLog{grown: make(chan struct{}), logID: "id-1"}
+	server := connect.NewServer()
+	logv1connect.RegisterLogHandler(server, f)
+	mux := http.NewServeMux()
+	connecthttp.Mount(mux, server)
+	hs := httptest.NewUnstartedServer(mux)
+	hs.Config.ErrorLog = quiet()
+	hs.EnableHTTP2 = true
+	hs.StartTLS()
+	t.Cleanup(hs.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(hs.Certificate())
+	c := connectTo(t, hs.URL, proglog.WithTLSConfig(&tls.Config{RootCAs: roots}))
+	p, err := c.NewProducer(t.Context())
+	require.NoError(t, err)
+	sendAll(t, p, 10)
+	require.NoError(t, p.Close(t.Context()))
+	collect(t, c.Records(t.Context()), 0, 10)
+
+	_, err = connectTo(t, hs.URL).Produce(t.Context(), record("a"))
+	requireOutcome(t, err, proglog.ErrNothingAppended)
+	require.ErrorContains(t, err, "certificate")
+	for _, err := range connectTo(t, hs.URL).Follow(t.Context()) {
+		require.ErrorContains(t, err, "certificate")
+	}
+}
+
+// Goal: a redirect is not followed: records go nowhere but to the given address.
+func TestRedirectIsNotFollowed(t *testing.T) {
+	f := startFake(t)
+	url := serve(t, nil, http.RedirectHandler(f.url+"/log.v1.Log/Produce", http.StatusTemporaryRedirect), true)
+	_, err := connectTo(t, url).Produce(t.Context(), record("a"))
+	require.ErrorContains(t, err, "HTTP 307")
+	assert.Empty(t, f.values())
+}
+
+// Goal: over HTTP/1.1 everything works but producers, which say what they need.
+func TestOverHTTP1(t *testing.T) {
+	f := startFake(t)
+	c := connectTo(t, f.url, proglog.WithHTTPClient(&http.Client{Transport: &http.Transport{}}))
+	_, err := c.ProduceBatch(t.Context(), []proglog.Record{{Value: valueAt(0)}, {Value: valueAt(1)}})
+	require.NoError(t, err)
+	collect(t, c.Follow(t.Context()), 0, 2)
+	p, err := c.NewProducer(t.Context())
+	require.NoError(t, err)
+	trySend(t, p, 1)
+	<-p.Done()
+	require.ErrorContains(t, p.Err(), "needs HTTP/2")
+	assert.Zero(t, p.Outcome().Unknown)
+}
+
+// Goal: large and small records come through the buffer under the stream as they
+// were sent, whatever their size is against that of the buffer.
+func TestSizesThroughTheBuffer(t *testing.T) {
+	f := startFake(t)
+	sizes := []int{0, 1, 5, 127, 128, 129, 4096, 128<<10 - 7, 128 << 10, 128<<10 + 1, 300 << 10, 1 << 20, 3, 1 << 20, 0}
+	for i, n := range sizes {
+		f.append(&logv1.Record{Value: bytes.Repeat([]byte{byte('a' + i)}, n)})
+	}
+	for _, batch := range []uint32{1, 2, 1000} {
+		c := connectTo(t, f.url)
+		for range 2 { // the second time buffers are used again
+			i := 0
+			for record, err := range c.Records(t.Context(), proglog.BatchRecords(batch)) {
+				require.NoError(t, err)
+				require.Len(t, record.Value, sizes[i])
+				require.Equal(t, sizes[i], bytes.Count(record.Value, []byte{byte('a' + i)}))
+				i++
+			}
+			require.Equal(t, len(sizes), i)
+		}
+	}
+}

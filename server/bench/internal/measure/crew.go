@@ -1,0 +1,119 @@
+package measure
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/proglog/proglog/server/bench/internal/peer"
+)
+
+// A crew is the goroutines that append to one subject in a closed loop: each
+// waits for its ack before it goes on.
+type crew struct {
+	subject peer.Subject
+	load    peer.Load
+	workers []*worker
+}
+
+// A worker appends for one goroutine and remembers every ack, so that all of
+// them can be checked at the end.
+type worker struct {
+	writer peer.Writer
+	batch  *peer.Batch
+	logs   int // it chooses among as many,
+	first  int // from this one on
+	random *rand.Rand
+	acks   []ack
+}
+
+type ack struct {
+	offset uint64
+	log    uint32
+	nanos  uint32
+}
+
+// newCrew makes the workers of a load. Their ids go on from firstID, and they
+// write to the load's logs from firstLog on.
+func newCrew(s peer.Subject, load peer.Load, firstID, firstLog int) *crew {
+	c := &crew{subject: s, load: load}
+	for i := range load.Writers {
+		id := firstID + i
+		batch := peer.NewBatch(id, load.Batch, load.ValueBytes)
+		c.workers = append(c.workers, &worker{
+			writer: s.Writer(id, batch), batch: batch, logs: load.Logs, first: firstLog,
+			random: rand.New(rand.NewPCG(uint64(id), 1)),
+		})
+	}
+	return c
+}
+
+// bounds end a run, whichever comes first.
+type bounds struct {
+	time  time.Duration
+	bytes int64       // of values
+	stop  atomic.Bool // set from outside, and by the first failure
+}
+
+// run lets all workers append from one moment on, and returns the latencies.
+func (c *crew) run(b *bounds) ([]uint32, error) {
+	starts := make([]int, len(c.workers))
+	errs := make([]error, len(c.workers))
+	gate := make(chan time.Time)
+	var budget atomic.Int64
+	budget.Store(b.bytes)
+	var wg sync.WaitGroup
+	for i, w := range c.workers {
+		starts[i] = len(w.acks)
+		wg.Go(func() {
+			<-gate
+			if errs[i] = w.run(time.Now().Add(b.time), &budget, &b.stop); errs[i] != nil {
+				b.stop.Store(true)
+			}
+		})
+	}
+	close(gate)
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	var latencies []uint32
+	for i, w := range c.workers {
+		for _, a := range w.acks[starts[i]:] {
+			latencies = append(latencies, a.nanos)
+		}
+	}
+	return latencies, nil
+}
+
+func (w *worker) run(end time.Time, budget *atomic.Int64, stop *atomic.Bool) error {
+	size := int64(len(w.batch.Raw))
+	for began := time.Now(); began.Before(end) && budget.Add(-size) >= 0 && !stop.Load(); {
+		log := w.first
+		if w.logs > 1 {
+			log += w.random.IntN(w.logs)
+		}
+		w.batch.Stamp(w.seq(len(w.acks)))
+		offset, err := w.writer.Append(log)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		w.acks = append(w.acks, ack{offset: offset, log: uint32(log), nanos: latency(now.Sub(began))})
+		began = now
+	}
+	return nil
+}
+
+// seq is the sequence number of the first record of the worker's n-th append.
+func (w *worker) seq(n int) uint64 { return uint64(n) * uint64(len(w.batch.Values)) }
+
+// acked is how many records the crew has acks for.
+func (c *crew) acked() (n uint64) {
+	for _, w := range c.workers {
+		n += w.seq(len(w.acks))
+	}
+	return n
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	proglog "github.com/proglog/proglog/sdk/go"
+)
+
+// clientFlags are what every command that speaks to a server takes.
+type clientFlags struct {
+	addr string
+	log  string
+}
+
+func (c *clientFlags) register(fs *flag.FlagSet) {
+	fs.StringVar(&c.addr, "addr", "http://127.0.0.1:8400", "`URL` of the server")
+	fs.StringVar(&c.log, "log", "", "`name` of the log; empty is the default log")
+}
+
+// connect makes the client. Its error is one of usage.
+func (c *clientFlags) connect(opts ...proglog.Option) (*proglog.Client, error) {
+	return proglog.New(c.addr, append(opts, proglog.WithUserAgent("proglog-cli"))...)
+}
+
+// parseMixed is parseFlags for a command whose flags may stand before, between
+// and behind its other arguments, which it returns. All after "--" are others.
+func parseMixed(fs *flag.FlagSet, args []string) (others []string, code int, ok bool) {
+	for {
+		code, ok = parseFlags(fs, args)
+		if !ok || fs.NArg() == 0 {
+			return others, code, ok
+		}
+		rest := fs.Args()
+		if parsed := len(args) - len(rest); parsed > 0 && args[parsed-1] == "--" {
+			return append(others, rest...), code, ok
+		}
+		others, args = append(others, rest[0]), rest[1:]
+	}
+}
+
+// printFailure says why a command failed and what to do about it.
+func printFailure(w io.Writer, command, addr string, err error) {
+	fmt.Fprintf(w, "proglog %s: %v\n", command, err)
+	if hint := hintFor(addr, err); hint != "" {
+		fmt.Fprintf(w, "  %s\n", hint)
+	}
+}
+
+// hintFor returns what a user can do about an error of the client.
+func hintFor(addr string, err error) string {
+	e, ok := errors.AsType[*proglog.Error](err)
+	if !ok {
+		return ""
+	}
+	switch e.Reason {
+	case proglog.ReasonOffsetTrimmed:
+		return fmt.Sprintf("the log begins at offset %d: use --from %d, or --from earliest", e.FirstOffset, e.FirstOffset)
+	case proglog.ReasonOffsetUnwritten:
+		return fmt.Sprintf("the next record gets offset %d: add --follow to wait for more", e.NextOffset)
+	case proglog.ReasonLogNotFound:
+		return "see --log"
+	case proglog.ReasonStorageFull:
+		return "make room on the server's disk; it goes on by itself then"
+	case proglog.ReasonStorageFailed:
+		return "the server has to be restarted; its own log says what failed"
+	}
+	if e.Code == proglog.CodeUnavailable && !e.FromServer {
+		return fmt.Sprintf("is a server running at %s? `proglog serve` starts one, --addr names another", addr)
+	}
+	return ""
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	proglog "github.com/proglog/proglog/sdk/go"
+)
+
+// closeTimeout is how long an interrupted produce waits for the last
+// acknowledgements.
+const closeTimeout = 5 * time.Second
+
+// produceConfig is what the flags of produce say.
+type produceConfig struct {
+	clientFlags
+	format       string
+	maxValue     int
+	printOffsets bool
+}
+
+// produce appends what it reads to a log.
+func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var config produceConfig
+	fs := newFlags("produce", "produce [flags] [FILE...]\n\n"+
+		"Appends a record for every line of the files, or of standard input (also as -).\n"+
+		"Stops at the first failure and says which records are in the log.", stderr)
+	config.register(fs)
+	fs.StringVar(&config.format, "format", formatLines,
+		"`format` of the input: lines (without their newlines), file (a record for each file), delimited (each with its length as a varint in front)")
+	fs.Var(newSize(&config.maxValue, proglog.DefaultLimits().ValueBytes), "max-value-bytes", "largest value of a record that the server takes, in `bytes`")
+	fs.BoolVar(&config.printOffsets, "print-offsets", false, "print the offset of every record when it is acknowledged, one to a line")
+	files, code, ok := parseMixed(fs, args)
+	if !ok {
+		return code
+	}
+	if config.format != formatLines && config.format != formatFile && config.format != formatDelimited {
+		fmt.Fprintf(stderr, "proglog produce: --format is %q: use lines, file or delimited\n", config.format)
+		return exitUsage
+	}
+	limits := proglog.DefaultLimits()
+	limits.ValueBytes = config.maxValue
+	client, err := config.connect(proglog.WithLimits(limits))
+	if err != nil {
+		fmt.Fprintf(stderr, "proglog produce: --addr: %v\n", err)
+		return exitUsage
+	}
+	defer client.Close()
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	// An interrupt ends the reading; what is in flight then may still arrive.
+	p, err := client.NewProducer(context.WithoutCancel(ctx), proglog.InLog(config.log), proglog.MaxBatch(1000, 512<<10))
+	if err != nil {
+		printFailure(stderr, "produce", config.addr, err)
+		return exitFailed
+	}
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the offsets may leave; the records go on
+	f := &feed{config: config, files: files, stdin: stdin, producer: p}
+	return f.run(ctx, stdout, stderr)
+}
+
+// feed is one run of produce.
+type feed struct {
+	config   produceConfig
+	files    []string
+	stdin    io.Reader
+	producer *proglog.Producer
+	futures  chan proglog.Future // of all records, in order, if they are printed; never closed
+
+	mu     sync.Mutex
+	inputs []inputStart
+}
+
+// inputStart says how many records were sent before an input began.
+type inputStart struct {
+	name   string
+	before uint64
+}
+
+// run reads the inputs, waits for the acknowledgements, and reports.
+func (f *feed) run(ctx context.Context, stdout, stderr io.Writer) int {
+	printed := make(chan error, 1)
+	if f.config.printOffsets {
+		f.futures = make(chan proglog.Future, 1024)
+		go func() { printed <- printOffsets(stdout, f.futures, f.producer) }()
+	} else {
+		close(printed)
+	}
+	stopProgress := f.showProgress(stderr)
+	read := make(chan error, 1)
+	go func() { read <- f.read(ctx) }()
+
+	var err error
+	select {
+	case err = <-read:
+	case <-f.producer.Done():
+		// The reading may be waiting for input that never comes; without it,
+		// what was sent so far is all there is.
+	case <-ctx.Done():
+		err = errors.New("interrupted")
+	}
+	// After an interrupt, also one that comes now, closing takes only so long.
+	closing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	context.AfterFunc(ctx, func() { time.AfterFunc(closeTimeout, cancel) })
+	if ended := f.producer.Close(closing); ended != nil {
+		err = ended
+	}
+	err = errors.Join(err, <-printed)
+	stopProgress()
+	if err != nil {
+		f.report(stderr, err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// read sends the records of all inputs.
+func (f *feed) read(ctx context.Context) error {
+	sent := uint64(0)
+	for _, name := range f.files {
+		n, err := f.readInput(ctx, name, sent)
+		sent += n
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readInput sends the records of one input and returns how many it sent.
+func (f *feed) readInput(ctx context.Context, name string, before uint64) (n uint64, err error) {
+	input, label := f.stdin, "standard input"
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return 0, err
+		}
+		defer file.Close()
+		input, label = file, name
+	}
+	f.mu.Lock()
+	f.inputs = append(f.inputs, inputStart{label, before})
+	f.mu.Unlock()
+	records := newRecordReader(f.config.format, input, f.config.maxValue)
+	for ; ; n++ {
+		value, err := records.next()
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, fmt.Errorf("%s: %w", f.place(before+n), err)
+		}
+		future, err := f.producer.Send(ctx, proglog.Record{Value: value})
+		if err != nil {
+			return n, fmt.Errorf("%s: %w", f.place(before+n), err)
+		}
+		if f.futures != nil {
+			f.futures <- future
+		}
+	}
+}
+
+// place names a record of the input by its number, counted from 0 over all.
+func (f *feed) place(record uint64) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	in := f.inputs[0]
+	for _, other := range f.inputs {
+		if other.before <= record {
+			in = other
+		}
+	}
+	if f.config.format == formatFile {
+		return in.name
+	}
+	unit := "line"
+	if f.config.format == formatDelimited {
+		unit = "record"
+	}
+	return fmt.Sprintf("%s %d of %s", unit, record-in.before+1, in.name)
+}
+
+// report says what failed, what is in the log, and what is unknown.
+func (f *feed) report(w io.Writer, err error) {
+	printFailure(w, "produce", f.config.addr, err)
+	o := f.producer.Outcome()
+	switch {
+	case o.Acked > 0:
+		fmt.Fprintf(w, "  acknowledged: %d, up to %s, which is at offset %d\n", o.Acked, f.place(o.Acked-1), o.LastOffset)
+	default:
+		fmt.Fprintln(w, "  acknowledged: none")
+	}
+	if o.Unknown == 0 {
+		fmt.Fprintln(w, "  nothing else was appended")
+		return
+	}
+	fmt.Fprintf(w, "  unknown: %d, from %s to %s: they may be in the log or not\n",
+		o.Unknown, f.place(o.Acked), f.place(o.Acked+o.Unknown-1))
+	from := "earliest"
+	if o.Acked > 0 {
+		from = strconv.FormatUint(o.LastOffset+1, 10)
+	}
+	fmt.Fprintf(w, "  nothing behind them was appended; `proglog consume --from %s` shows whether they are there\n", from)
+}
+
+// showProgress prints the number of acknowledged records now and then, if
+// somebody looks. The function that it returns ends that.
+func (f *feed) showProgress(w io.Writer) (stop func()) {
+	if !isTerminal(w) {
+		return func() {}
+	}
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(500 * time.Millisecond)
+		defer ticker.Stop()
+		for shown := false; ; shown = true {
+			select {
+			case <-ticker.C:
+				fmt.Fprintf(w, "\r%d acknowledged ", f.producer.Outcome().Acked)
+			case <-quit:
+				if shown {
+					fmt.Fprintf(w, "\r%d acknowledged\n", f.producer.Outcome().Acked)
+				}
+				return
+			}
+		}
+	}()
+	return func() { close(quit); <-done }
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	proglog "github.com/proglog/proglog/sdk/go"
+)
+
+// printOffsets prints the offset of every record that is acknowledged, until the
+// producer has ended. It takes every future that comes, whatever happens, since
+// the reading waits for that. The end of a pipe is no error.
+func printOffsets(w io.Writer, futures <-chan proglog.Future, p *proglog.Producer) error {
+	out := bufio.NewWriter(w)
+	var failure error
+	print := func(future proglog.Future) {
+		ack, err := future.Wait(context.Background())
+		if err != nil || failure != nil {
+			return
+		}
+		if _, failure = fmt.Fprintln(out, ack.Offset); failure == nil && len(futures) == 0 {
+			failure = out.Flush()
+		}
+	}
+	seen := uint64(0)
+	for running := true; running; {
+		select {
+		case future := <-futures:
+			print(future)
+			seen++
+		case <-p.Done():
+			running = false
+		}
+	}
+	// What was acknowledged was sent, so its future is here or just about to be.
+	for acked := p.Outcome().Acked; seen < acked; seen++ {
+		print(<-futures)
+	}
+	if failure == nil {
+		failure = out.Flush()
+	}
+	if errors.Is(failure, syscall.EPIPE) {
+		return nil
+	}
+	return failure
+}

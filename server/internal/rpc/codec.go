@@ -1,0 +1,29 @@
+package rpc
+
+import (
+	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connectgzip"
+	"connectrpc.com/connect/v2/connecthttp"
+	"connectrpc.com/connect/v2/connectproto"
+)
+
+// protocolOptions are what the protocol library is told: how messages are
+// encoded, compressed and bounded.
+func protocolOptions(l Limits) []connecthttp.Option {
+	return []connecthttp.Option{
+		connecthttp.WithCodecs(connectproto.NewBinaryCodec(), newJSONCodec()),
+		connecthttp.WithCompressors(connectgzip.New()),
+		connecthttp.WithCompressMinBytes(l.CompressBytes),
+		connecthttp.WithReadMaxBytes(l.messageBytes()),
+	}
+}
+
+// newJSONCodec returns a JSON codec for people with curl: zero values are
+// printed, so that the first record's offset is seen, and a field that does not
+// exist is an error, so that a slip of the pen is seen too.
+func newJSONCodec() connect.Codec {
+	codec := connectproto.NewJSONCodec()
+	codec.MarshalOptions.EmitDefaultValues = true
+	codec.UnmarshalOptions.DiscardUnknown = false
+	return codec
+}

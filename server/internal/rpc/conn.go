@@ -1,0 +1,124 @@
+package rpc
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A conn is what a call may do to the HTTP request that carries it, beyond what
+// the protocol library offers: bound its reads and writes in time, and hold
+// back flushes. Its methods are for the handler's goroutine, save stopReading.
+type conn struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	holding bool // flushes are held back
+	reads   *time.Timer
+	writes  *time.Timer
+
+	mu   sync.Mutex // guards over, and control against its use afterwards
+	over bool       // the handler has returned
+}
+
+type connKey struct{}
+
+// calls counts the calls that are running and can wait for them.
+type calls struct {
+	count atomic.Int64
+	hold  sync.RWMutex // held for reading by each
+}
+
+// wait returns when none is running. Calls that begin meanwhile begin after it.
+func (c *calls) wait() {
+	c.hold.Lock()
+	defer c.hold.Unlock()
+}
+
+// withConn lends handlers their request's conn.
+func withConn(next http.Handler, running *calls) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		running.hold.RLock()
+		defer running.hold.RUnlock()
+		running.count.Add(1)
+		defer running.count.Add(-1)
+		c := &conn{ResponseWriter: w, control: http.NewResponseController(w)}
+		if r.Method != http.MethodPost {
+			w.Header().Set("Cache-Control", "no-store") // a handler that knows better says so
+		}
+		defer c.end()
+		next.ServeHTTP(c, r.WithContext(context.WithValue(r.Context(), connKey{}, c)))
+	})
+}
+
+// end disarms what may still be waiting to use the request, since net/http's
+// writer may not be used once its handler has returned.
+func (c *conn) end() {
+	c.readWithin(0)
+	c.writeWithin(0)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
+}
+
+// connOf returns the conn that withConn lent.
+func connOf(ctx context.Context) *conn {
+	c, _ := ctx.Value(connKey{}).(*conn)
+	return c
+}
+
+// Unwrap is for http.ResponseController.
+func (c *conn) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// Flush sends what is buffered, unless flushes are held back. The protocol
+// library flushes after each message, which costs many times what encoding it
+// does.
+func (c *conn) Flush() {
+	if !c.holding {
+		_ = c.control.Flush() // a failed connection shows at the next write
+	}
+}
+
+// hold says that more is ready to be sent, so that a flush can wait for it.
+func (c *conn) hold(more bool) { c.holding = more }
+
+// readWithin bounds how long the rest of the request may take from now; 0 ends
+// the bound.
+func (c *conn) readWithin(d time.Duration) { c.reads = arm(c.reads, d, c.stopReading) }
+
+// writeWithin bounds how long the response may take from now, and cuts the
+// stream of a client that leaves it unread for longer; 0 ends the bound.
+func (c *conn) writeWithin(d time.Duration) { c.writes = arm(c.writes, d, c.stopWriting) }
+
+// arm sets a timer that calls f after d; 0 stops it. A timer of our own is far
+// cheaper to set, as often as for every message, than net/http's deadlines.
+func arm(t *time.Timer, d time.Duration, f func()) *time.Timer {
+	switch {
+	case t == nil && d > 0:
+		return time.AfterFunc(d, f)
+	case t != nil && d > 0:
+		t.Reset(d)
+	case t != nil:
+		t.Stop()
+	}
+	return t
+}
+
+// stopReading makes the reads of the request fail, now and from now on. What
+// has been received already can still be read.
+func (c *conn) stopReading() { c.stop(c.control.SetReadDeadline) }
+
+// stopWriting makes the writes of the response fail: the stream is cut.
+func (c *conn) stopWriting() { c.stop(c.control.SetWriteDeadline) }
+
+func (c *conn) stop(setDeadline func(time.Time) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.over {
+		_ = setDeadline(time.Unix(1, 0)) // it fails only if there is nothing left to stop
+	}
+}
+
+// cache lets caches keep the response; without it they may not.
+func (c *conn) cache(control string) { c.Header().Set("Cache-Control", control) }

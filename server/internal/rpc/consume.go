@@ -1,0 +1,139 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+
+	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
+	"github.com/proglog/proglog/sdk/go/gen/log/v1/logv1connect"
+	"github.com/proglog/proglog/server/commitlog"
+)
+
+// ConsumeStream implements log.v1.Log.
+func (s *logService) ConsumeStream(ctx context.Context, req *logv1.ConsumeRequest, stream logv1connect.LogConsumeStreamServerStream) error {
+	r, err := newReading(req, s.limits)
+	if err != nil {
+		return err
+	}
+	log, err := s.openLog(ctx, req)
+	if err != nil {
+		return err
+	}
+	f := &following{service: s, log: log, reading: r, stream: stream, conn: connOf(ctx)}
+	defer f.release()
+	return f.run(ctx)
+}
+
+// following is one ConsumeStream: it reads a stride, sends it, and waits when
+// there is nothing more to read.
+type following struct {
+	reading
+	service *logService
+	log     commitlog.CommitLog
+	stream  logv1connect.LogConsumeStreamServerStream
+	conn    *conn
+	stride  *[]byte // a tail that waits holds none
+}
+
+// run returns nil when the stream is at its end: at until, or at the end of a
+// sealed log.
+func (f *following) run(ctx context.Context) error {
+	for f.next < f.until {
+		tail, err := f.step(ctx)
+		if offset, ok := errors.AsType[*commitlog.OffsetError](err); ok && !offset.Trimmed() {
+			tail, err = true, nil // an offset beyond the end is waited for
+		}
+		if err != nil {
+			return err
+		}
+		if !tail || f.next == f.until {
+			continue
+		}
+		err = f.wait(ctx)
+		if _, ok := errors.AsType[*commitlog.LogSealedError](err); ok {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// step reads a stride and sends it; tail says that it reached the end.
+func (f *following) step(ctx context.Context) (tail bool, err error) {
+	if f.stride == nil {
+		f.stride = f.service.takeStride()
+	}
+	limits := f.service.limits
+	records := f.records
+	if records == 0 {
+		records = limits.MaxRecords
+	}
+	run, err := f.log.Read(ctx, f.next, f.limit(records, min(limits.StrideBytes, limits.ResponseBytes)), (*f.stride)[:0])
+	if err != nil {
+		return false, err
+	}
+	*f.stride = run.Envelopes[:0] // it may be larger than it was
+	if err := f.send(run); err != nil {
+		return false, err
+	}
+	f.next = run.Next
+	return run.Tail, nil
+}
+
+func (f *following) send(run commitlog.Run) error {
+	if f.records > 0 {
+		res, err := batchResponse(run)
+		if err != nil {
+			return err
+		}
+		return f.sendOne(res, true)
+	}
+	return singleResponses(run, f.sendOne)
+}
+
+// sendOne sends a response, and flushes it if it is the last that is ready.
+func (f *following) sendOne(res *logv1.ConsumeResponse, last bool) error {
+	if f.conn != nil {
+		f.conn.hold(!last)
+		f.conn.writeWithin(f.service.limits.Stall)
+	}
+	return f.stream.Send(res)
+}
+
+// wait returns when the record at next exists. Meanwhile the stream costs no
+// buffer and its client no deadline, and what has been sent is flushed.
+func (f *following) wait(ctx context.Context) error {
+	f.release()
+	if err := f.stream.SendHeaders(); err != nil {
+		return err
+	}
+	if f.conn != nil {
+		f.conn.writeWithin(0)
+	}
+	_, err := f.log.Wait(ctx, f.next)
+	return err
+}
+
+func (f *following) release() {
+	if f.stride != nil {
+		f.service.giveStride(f.stride)
+		f.stride = nil
+	}
+}
+
+// takeStride returns a buffer to read into.
+func (s *logService) takeStride() *[]byte {
+	if b, ok := s.strides.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
+
+// giveStride takes a buffer back, unless a large record has blown it up.
+func (s *logService) giveStride(b *[]byte) {
+	if cap(*b) <= 2*s.limits.StrideBytes {
+		s.strides.Put(b)
+	}
+}
