@@ -95,7 +95,7 @@ func (e *Error) readStatus(status int) {
 		e.Code = CodeUnavailable
 	default:
 		e.permanent = true
-		e.NothingAppended = status >= 400 && status < 500
+		e.NothingAppended = status >= 300 && status < 500
 	}
 }
 

@@ -115,6 +115,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	f := startFake(t)
 	url := serve(t, nil, http.RedirectHandler(f.url+"/log.v1.Log/Produce", http.StatusTemporaryRedirect), true)
 	_, err := connectTo(t, url).Produce(t.Context(), record("a"))
+	requireOutcome(t, err, proglog.ErrNothingAppended)
 	require.ErrorContains(t, err, "HTTP 307")
 	assert.Empty(t, f.values())
 }

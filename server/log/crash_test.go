@@ -28,6 +28,7 @@ import (
 // up to the next cut. PROGLOG_SEED replays one run; PROGLOG_CRASHES says how
 // many crash states to try.
 func TestCrashAnywhere(t *testing.T) {
+	t.Parallel()
 	states := 4000
 	if v := os.Getenv("PROGLOG_CRASHES"); v != "" {
 		n, err := strconv.Atoi(v)
@@ -55,6 +56,7 @@ func TestCrashAnywhere(t *testing.T) {
 // The same seed makes the same calls with the same bytes, or a failure could
 // not be replayed.
 func TestSimulationIsDeterministic(t *testing.T) {
+	t.Parallel()
 	for seed := uint64(1); seed <= 20; seed++ {
 		trace := func() []string {
 			s := newSim(t, seed)

@@ -21,6 +21,7 @@ import (
 // moment, or is just reusing, is overwritten. All acked records of all logs must
 // be there still.
 func TestJournalFileIsReusedOnlyWhenNothingNeedsIt(t *testing.T) {
+	t.Parallel()
 	reuses, states := 0, 0
 	for seed := uint64(1); seed <= 12; seed++ {
 		s := newSim(t, seed)

@@ -23,6 +23,7 @@ var variants = []struct {
 }
 
 func TestEngineSuite(t *testing.T) {
+	t.Parallel()
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			commitlogtest.Run(t, func(t *testing.T) commitlog.Engine {
@@ -36,6 +37,7 @@ func TestEngineSuite(t *testing.T) {
 }
 
 func TestEngineReopen(t *testing.T) {
+	t.Parallel()
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			commitlogtest.RunReopen(t, func(t *testing.T, dir string, now func() time.Time) (commitlog.Engine, func() error) {

@@ -57,6 +57,10 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
+	if err := checkFiles(files); err != nil {
+		fmt.Fprintf(stderr, "proglog produce: nothing was appended: %v\n", err)
+		return exitFailed
+	}
 	// An interrupt ends the reading; what is in flight then may still arrive.
 	p, err := client.NewProducer(context.WithoutCancel(ctx), proglog.InLog(config.log), proglog.MaxBatch(1000, 512<<10))
 	if err != nil {
@@ -66,6 +70,22 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the offsets may leave; the records go on
 	f := &feed{config: config, files: files, stdin: stdin, producer: p}
 	return f.run(ctx, stdout, stderr)
+}
+
+// checkFiles looks for the inputs before anything is sent, so that a slip in one
+// name does not leave the files before it in the log.
+func checkFiles(names []string) error {
+	for _, name := range names {
+		if name == "-" {
+			continue
+		}
+		if info, err := os.Stat(name); err != nil {
+			return err
+		} else if info.IsDir() {
+			return fmt.Errorf("%s is a directory", name)
+		}
+	}
+	return nil
 }
 
 // feed is one run of produce.
@@ -90,7 +110,7 @@ type inputStart struct {
 func (f *feed) run(ctx context.Context, stdout, stderr io.Writer) int {
 	printed := make(chan error, 1)
 	if f.config.printOffsets {
-		f.futures = make(chan proglog.Future, 1024)
+		f.futures = make(chan proglog.Future, offsetsWaiting)
 		go func() { printed <- printOffsets(stdout, f.futures, f.producer) }()
 	} else {
 		close(printed)
@@ -114,6 +134,9 @@ func (f *feed) run(ctx context.Context, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, func() { time.AfterFunc(closeTimeout, cancel) })
 	if ended := f.producer.Close(closing); ended != nil {
 		err = ended
+	}
+	if ctx.Err() != nil && err != nil {
+		err = errors.New("interrupted")
 	}
 	err = errors.Join(err, <-printed)
 	stopProgress()

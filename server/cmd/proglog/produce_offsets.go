@@ -11,13 +11,17 @@ import (
 	proglog "github.com/proglog/proglog/sdk/go"
 )
 
+// offsetsWaiting is how many futures may wait to be printed. It is more than a
+// producer has in flight, or it would be what bounds the throughput.
+const offsetsWaiting = 64 << 10
+
 // printOffsets prints the offset of every record that is acknowledged, until the
 // producer has ended. It takes every future that comes, whatever happens, since
 // the reading waits for that. The end of a pipe is no error.
 func printOffsets(w io.Writer, futures <-chan proglog.Future, p *proglog.Producer) error {
 	out := bufio.NewWriter(w)
 	var failure error
-	print := func(future proglog.Future) {
+	show := func(future proglog.Future) {
 		ack, err := future.Wait(context.Background())
 		if err != nil || failure != nil {
 			return
@@ -30,7 +34,7 @@ func printOffsets(w io.Writer, futures <-chan proglog.Future, p *proglog.Produce
 	for running := true; running; {
 		select {
 		case future := <-futures:
-			print(future)
+			show(future)
 			seen++
 		case <-p.Done():
 			running = false
@@ -38,7 +42,7 @@ func printOffsets(w io.Writer, futures <-chan proglog.Future, p *proglog.Produce
 	}
 	// What was acknowledged was sent, so its future is here or just about to be.
 	for acked := p.Outcome().Acked; seen < acked; seen++ {
-		print(<-futures)
+		show(<-futures)
 	}
 	if failure == nil {
 		failure = out.Flush()

@@ -178,8 +178,8 @@ func (s *stand) run(e Effort) (Sample, error) {
 	return sample, nil
 }
 
-// besideBytes is how much more than the measured load the one beside may write.
-const besideBytes = 4
+// BesideBytes is how many times more than the measured load the one beside may write.
+const BesideBytes = 4
 
 // startBeside starts the load beside, if there is one. finish ends it and tells
 // how many bytes it wrote.
@@ -190,7 +190,7 @@ func (s *stand) startBeside(e Effort) (started bool, finish func() (uint64, erro
 	beside := s.crews[1]
 	had := beside.acked()
 	// It has to outlast the measured one, which ends a little after its time.
-	limits := bounds{time: 4 * e.Time, bytes: besideBytes * e.Bytes}
+	limits := bounds{time: 4 * e.Time, bytes: BesideBytes * e.Bytes}
 	done := make(chan error, 1)
 	go func() {
 		_, err := beside.run(&limits)

@@ -182,4 +182,3 @@ func (r *reader) sweep(end time.Time) error {
 	}
 	return nil
 }
-

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"runtime/pprof"
+	"time"
+)
+
+// errUsage reports arguments that cannot be; what is wrong was already said.
+var errUsage = errors.New("wrong usage")
+
+// options are what the arguments say.
+type options struct {
+	rounds     int
+	time       time.Duration
+	run        *regexp.Regexp
+	quick      bool
+	list       bool
+	dir        string
+	markdown   string
+	picture    string
+	cpuProfile string
+}
+
+// What -rounds and -time are unless they are given.
+const (
+	fullRounds, fullTime   = 3, 400 * time.Millisecond
+	quickRounds, quickTime = 2, 120 * time.Millisecond
+)
+
+func parse(args []string, stderr io.Writer) (*options, error) {
+	o := &options{}
+	var pattern string
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.IntVar(&o.rounds, "rounds", 0, fmt.Sprintf("how many times each entrant runs (default %d, with -quick %d)", fullRounds, quickRounds))
+	f.DurationVar(&o.time, "time", 0, fmt.Sprintf("how long a run takes (default %s, with -quick %s)", fullTime, quickTime))
+	f.StringVar(&pattern, "run", "", "run only cells whose name matches this `regexp`")
+	f.BoolVar(&o.quick, "quick", false, "run only the cells that matter most, within a minute")
+	f.BoolVar(&o.list, "list", false, "list the names of the cells and do nothing else")
+	f.StringVar(&o.dir, "dir", ".", "where to make the `directory` for data; it must be on the disk that is to be measured")
+	f.StringVar(&o.markdown, "md", "", "also write the report, with a table of every entrant, to this Markdown `file`")
+	f.StringVar(&o.picture, "svg", "", "also draw the curves into this SVG `file`")
+	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a profile of the processor's time to this `file`")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	wrong := func(format string, a ...any) (*options, error) {
+		fmt.Fprintf(stderr, "bench: "+format+"\n", a...)
+		return nil, errUsage
+	}
+	if f.NArg() > 0 {
+		return wrong("it takes no arguments beside flags, not %q", f.Arg(0))
+	}
+	if o.rounds < 0 || o.time < 0 {
+		return wrong("-rounds and -time cannot be negative")
+	}
+	var err error
+	if o.run, err = regexp.Compile(pattern); err != nil {
+		return wrong("-run: %v", err)
+	}
+	o.fill()
+	return o, nil
+}
+
+func (o *options) fill() {
+	rounds, each := fullRounds, fullTime
+	if o.quick {
+		rounds, each = quickRounds, quickTime
+	}
+	if o.rounds == 0 {
+		o.rounds = rounds
+	}
+	if o.time == 0 {
+		o.time = each
+	}
+}
+
+// choose leaves the cells that are asked for.
+func (o *options) choose(all []cell) []cell {
+	var chosen []cell
+	for _, c := range all {
+		if o.run.MatchString(c.name) && (c.quick || !o.quick) {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen
+}
+
+// startProfile writes a profile until stop is called; none if name is empty.
+func startProfile(name string) (stop func() error, err error) {
+	if name == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
+}

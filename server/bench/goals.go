@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/proglog/proglog/server/bench/internal/growth"
+	"github.com/proglog/proglog/server/bench/internal/measure"
+	"github.com/proglog/proglog/server/bench/internal/report"
+)
+
+// A goal is a figure that the engine has to reach, and what it did.
+type goal struct {
+	id, what string
+	want     float64
+	atMost   bool // otherwise at least
+	show     func(float64) string
+	value    float64 // NaN: not measured
+	detail   string
+}
+
+func (g goal) reached() bool {
+	if g.atMost {
+		return g.value <= g.want
+	}
+	return g.value >= g.want
+}
+
+// judge compares the results with the goals that need nothing but the engine
+// and the disk.
+func judge(r *results) []goal {
+	return append(judgeOne(r), append(judgeMany(r), judgeGrowth(r)...)...)
+}
+
+// judgeOne is G2: a single writer beside a bare loop on prepared space, the
+// second entrant.
+func judgeOne(r *results) []goal {
+	var goals []goal
+	for _, value := range []string{"100", "1K"} {
+		g := goal{id: "G2", what: "one writer, " + value + " B: p50 beside a bare loop", want: 1.15, atMost: true}
+		g.against(r.find(groupOne+"/batch=1/value="+value), 0, 1, measure.Latency50)
+		goals = append(goals, g)
+	}
+	for _, value := range []string{"100", "1K"} {
+		g := goal{id: "G2", what: "batches of 100 x " + value + " B: rate beside a bare loop", want: 0.8}
+		g.against(r.find(groupOne+"/batch=100/value="+value), 0, 1, measure.Rate)
+		goals = append(goals, g)
+	}
+	return goals
+}
+
+// judgeMany is G13: many logs beside one, a small writer beside a large one.
+func judgeMany(r *results) []goal {
+	var goals []goal
+	for _, kind := range []string{"burst", "sustained"} {
+		for _, value := range []string{"100", "1K"} {
+			g := goal{id: "G13", what: fmt.Sprintf("%s beside 1, 256 goroutines, %s B, %s: rate", logsLabel(manyLogs), value, kind), want: 0.5}
+			g.against(r.find(groupMany+"/"+kind+"/value="+value), 1, 0, measure.Rate)
+			goals = append(goals, g)
+		}
+	}
+	g := goal{id: "G13", what: "a small writer's p50 beside a bulk writer and alone", want: 3, atMost: true}
+	g.against(r.find(groupBeside+"/value=100"), 1, 0, measure.Latency50)
+	return append(goals, g)
+}
+
+// against fills the goal's value: a ratio of two outcomes' figures.
+func (g *goal) against(outcomes []measure.Outcome, a, b int, figure func(measure.Sample) float64) {
+	g.show, g.value = report.Ratio, math.NaN()
+	if len(outcomes) <= max(a, b) {
+		return
+	}
+	ratios := outcomes[a].Series.Ratios(outcomes[b].Series, figure)
+	g.value = measure.Median(ratios)
+	for i, v := range ratios {
+		if i > 0 {
+			g.detail += " "
+		}
+		g.detail += report.Ratio(v)
+	}
+}
+
+// judgeGrowth is what of G12, G13 and G14 concerns opening and the disk.
+func judgeGrowth(r *results) []goal {
+	perSegment := goal{id: "G12", what: "open, for each sealed segment", want: 20, atMost: true, show: microseconds, value: math.NaN()}
+	if len(r.openings) == 2 {
+		few, many := r.openings[0], r.openings[1]
+		perSegment.value = float64(growth.PerSegment(few, many)) / float64(time.Microsecond)
+		perSegment.detail = fmt.Sprintf("%d in %s, %d in %s", few.Segments, round(few.Open), many.Segments, round(many.Open))
+	}
+	small := goal{id: "G13", what: fmt.Sprintf("%s of %d x %d B: disk beside the journal", logsLabel(manyLogs), growth.SmallRecords, growth.SmallValueBytes),
+		want: 64, atMost: true, show: mebibytes, value: math.NaN()}
+	if s := r.small; s != nil {
+		small.value = float64(s.Bytes) / (1 << 20)
+		small.detail = fmt.Sprintf("made in %s, filled in %s, closed in %s, opened in %s", round(s.Create), round(s.Fill), round(s.Close), round(s.Open))
+	}
+	disk := goal{id: "G14", what: "a fresh data directory: disk", want: 64, atMost: true, show: mebibytes, value: math.NaN()}
+	ready := goal{id: "G14", what: "a fresh data directory: until it takes appends", want: 1000, atMost: true, show: milliseconds, value: math.NaN()}
+	if f := r.fresh; f != nil {
+		disk.value = float64(f.Bytes) / (1 << 20)
+		ready.value = float64(f.Make) / float64(time.Millisecond)
+		ready.detail = "the second time in " + round(f.Open)
+	}
+	return []goal{perSegment, small, disk, ready}
+}
+
+func microseconds(v float64) string { return report.Micros(v) + " µs" }
+func milliseconds(v float64) string { return report.Micros(v) + " ms" }
+func mebibytes(v float64) string    { return report.Bytes(int64(v * (1 << 20))) }
+
+func round(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(10 * time.Millisecond).String()
+}
+
+// goalTable shows the goals that were measured.
+func goalTable(r *results) report.Section {
+	s := report.Section{
+		Title: "Goals",
+		Notes: []string{"Those that need nothing but the engine and the disk. Ratios are medians of the rounds' ratios, which stand behind them."},
+		Head:  []string{"goal", "", "at least or at most", "value", "reached", "rounds, or details"},
+	}
+	for _, g := range judge(r) {
+		if math.IsNaN(g.value) {
+			continue
+		}
+		sign, reached := "≥ ", "no"
+		if g.atMost {
+			sign = "≤ "
+		}
+		if g.reached() {
+			reached = "yes"
+		}
+		s.Rows = append(s.Rows, []string{g.id, g.what, sign + g.show(g.want), g.show(g.value), reached, g.detail})
+	}
+	return s
+}

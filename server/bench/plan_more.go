@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/proglog/proglog/server/bench/internal/growth"
+	"github.com/proglog/proglog/server/bench/internal/measure"
+	"github.com/proglog/proglog/server/bench/internal/peer"
+)
+
+// A sustained run is so much longer than the others that the journal has to be
+// freed, and segments to be synced, while it goes on.
+const (
+	sustainedTime  = 3 * time.Second
+	sustainedBytes = 1 << 30
+)
+
+// many compares our engine with itself: one log, and many.
+func (p *planner) many() {
+	for _, value := range []int{100, 1 << 10} {
+		load := peer.Load{Logs: 1, Writers: 256, Batch: 1, ValueBytes: value}
+		one := label(measure.Entrant{Peer: peer.Engine{}, Load: load}, "%s", logsLabel(1))
+		load.Logs = manyLogs
+		all := label(measure.Entrant{Peer: peer.Engine{}, Load: load}, "%s", logsLabel(manyLogs))
+		p.contest(groupMany, "burst/value="+short(value), value == 100, p.effort(), one, all)
+		long := p.effort()
+		long.Time, long.Bytes = max(p.o.time, sustainedTime), sustainedBytes
+		p.contest(groupMany, "sustained/value="+short(value), false, long, one, all)
+	}
+}
+
+// beside asks what a small writer suffers from a bulk writer on another log.
+func (p *planner) beside() {
+	small := peer.Load{Logs: 1, Writers: 1, Batch: 1, ValueBytes: 100}
+	bulk := peer.Load{Writers: 16, Batch: 1, ValueBytes: 64 << 10}
+	p.contest(groupBeside, "value=100", true, p.effort(),
+		label(measure.Entrant{Peer: peer.Engine{}, Load: small}, "alone"),
+		label(measure.Entrant{Peer: peer.Engine{}, Load: small, Beside: bulk}, "beside bulk"),
+		label(measure.Entrant{Peer: peer.Files{}, Load: small}, "alone"),
+		label(measure.Entrant{Peer: peer.Files{}, Load: small, Beside: bulk}, "beside bulk"))
+}
+
+// readBytes is how much there is to read: it stays in the page cache.
+const readBytes = 128 << 20
+
+func (p *planner) reads() {
+	ways := []measure.Way{
+		{Name: "in order, runs of 256 KiB", Readers: 1},
+		{Name: "by offset", Random: true, Readers: 1},
+		{Name: "by offset", Random: true, Readers: 4},
+	}
+	for _, value := range valueSizes() {
+		reads := measure.Reading{
+			Peers:      []peer.Peer{peer.Engine{}, peer.Files{}},
+			ValueBytes: value, Bytes: readBytes, Effort: p.effort(),
+		}
+		p.add("read/value="+short(value), value < 64<<10, 8*readBytes, func(ctx context.Context, dir string, r *results) error {
+			outcomes, err := reads.Run(ctx, dir, ways)
+			for i := range outcomes {
+				r.readings = append(r.readings, reading{way: ways[i], valueBytes: value, outcomes: outcomes[i]})
+			}
+			return err
+		})
+	}
+}
+
+func (p *planner) add(name string, quick bool, space int64, run func(ctx context.Context, dir string, r *results) error) {
+	p.cells = append(p.cells, cell{name: name, quick: quick, space: space, run: run})
+}
+
+// growth is what does not take part in a contest.
+func (p *planner) growth() {
+	const space = 1 << 30
+	p.add("growth/fresh", true, space, func(_ context.Context, dir string, r *results) error {
+		fresh, err := growth.MeasureFresh(dir, p.o.rounds)
+		r.fresh = &fresh
+		return err
+	})
+	p.add("growth/segments", true, space, func(_ context.Context, dir string, r *results) error {
+		for _, n := range segmentCounts() {
+			o, err := growth.MeasureOpening(dir, n, p.o.rounds)
+			if err != nil {
+				return err
+			}
+			r.openings = append(r.openings, o)
+		}
+		return nil
+	})
+	p.add("growth/small", true, space, func(_ context.Context, dir string, r *results) error {
+		small, err := growth.MeasureSmall(dir, manyLogs)
+		r.small = &small
+		return err
+	})
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/proglog/proglog/server/bench/internal/measure"
+	"github.com/proglog/proglog/server/bench/internal/peer"
+	"github.com/proglog/proglog/server/bench/internal/report"
+)
+
+// sections are the tables for everybody.
+func sections(r *results, facts []string) []report.Section {
+	all := []report.Section{
+		{Notes: facts},
+		{Title: "Peers", Rows: peerRows()},
+		goalTable(r),
+		contestTable(r, groupOne, "One writer", "A single goroutine appends batches: its latency is the disk's. \"bare\" is the peer on equally prepared space."),
+		contestTable(r, groupAppend, "Append",
+			"Goroutines append one record at a time, each to a log chosen at random, and wait for the ack. A bare loop has neither logs nor groups: each goroutine syncs a file of its own.",
+			"Runs are short: what our engine writes to segments behind the ack is written out between runs, at nobody's expense. \"sustained\" below pays for it."),
+		contestTable(r, groupCurve, "Group commit", "100 B records, one log, more and more goroutines."),
+		contestTable(r, groupLogs, "Number of logs", "100 B records, 256 goroutines, more and more logs."),
+		contestTable(r, groupMany, "Many logs against one", "Our engine beside itself, 256 goroutines. A sustained run is long enough for checkpoints."),
+		contestTable(r, groupBeside, "A small writer beside a bulk writer", "One goroutine appends 100 B to a log; beside it 16 append 64 KiB to another. Figures are the small one's."),
+		readTable(r),
+	}
+	return full(all)
+}
+
+// full leaves out what has nothing to show.
+func full(all []report.Section) []report.Section {
+	var kept []report.Section
+	for _, s := range all {
+		if len(s.Rows) > 0 || len(s.Head) == 0 {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
+func peerRows() [][]string {
+	var rows [][]string
+	for _, p := range []peer.Peer{peer.Engine{}, peer.Files{}, peer.Bare{}, peer.Bare{Space: peer.Growing}, peer.Bare{Space: peer.Direct}} {
+		rows = append(rows, []string{p.Name(), p.About()})
+	}
+	return rows
+}
+
+// contestTable has a row for each contest of a group: what the first entrant
+// reached, and how that compares with the others.
+func contestTable(r *results, group, title string, notes ...string) report.Section {
+	s := report.Section{Title: title, Notes: notes}
+	for _, c := range r.contests {
+		if c.group != group {
+			continue
+		}
+		first := c.outcomes[0]
+		if s.Head == nil {
+			s.Head = append([]string{"logs", "goroutines", "batch", "value"}, figureHead()...)
+			for _, o := range c.outcomes[1:] {
+				s.Head = append(s.Head, "rate / "+o.Label, "p50 / "+o.Label)
+			}
+			s.Head = append(s.Head, "rounds differ", "others")
+		}
+		row := append(loadRow(first.Load), figureRow(first.Series)...)
+		for _, o := range c.outcomes[1:] {
+			row = append(row, report.Ratio(first.Series.Ratio(o.Series, measure.Rate)), report.Ratio(first.Series.Ratio(o.Series, measure.Latency50)))
+		}
+		row = append(row, report.Ratio(measure.Spread(first.Series.Each(measure.Rate))), report.Percent(first.Series.Median(measure.Others)))
+		s.Rows = append(s.Rows, row)
+	}
+	return s
+}
+
+func loadRow(l peer.Load) []string {
+	return []string{fmt.Sprint(l.Logs), fmt.Sprint(l.Writers), fmt.Sprint(l.Batch), report.Size(l.ValueBytes)}
+}
+
+func figureHead() []string {
+	return []string{"records/s", "MB/s", "p50 µs", "p99 µs", "p99.9 µs", "allocs/call", "CPU µs/record"}
+}
+
+func figureRow(s measure.Series) []string {
+	return []string{
+		report.Count(s.Median(measure.Rate)), report.Megabytes(s.Median(measure.Throughput)),
+		report.Micros(s.Median(measure.Latency50)), report.Micros(s.Median(measure.Latency99)), report.Micros(s.Median(measure.Latency999)),
+		report.Micros(s.Median(measure.Allocs)), report.Micros(s.Median(measure.CPU)),
+	}
+}
+
+// readTable has a row for each way to read.
+func readTable(r *results) report.Section {
+	s := report.Section{
+		Title: "Read",
+		Notes: []string{
+			fmt.Sprintf("One log of %s, written in batches, from the page cache. A call is a run, or one record. Beside it, preads of the same sizes from a file of bare values, which checks nothing.", report.Size(readBytes)),
+		},
+		Head: append(append([]string{"value", "", "readers"}, figureHead()...), "rate / file per log", "p50 / file per log", "rounds differ", "others"),
+	}
+	for _, c := range r.readings {
+		ours, raw := c.outcomes[0].Series, c.outcomes[1].Series
+		row := append([]string{report.Size(c.valueBytes), c.way.Name, fmt.Sprint(c.way.Readers)}, figureRow(ours)...)
+		s.Rows = append(s.Rows, append(row,
+			report.Ratio(ours.Ratio(raw, measure.Rate)), report.Ratio(ours.Ratio(raw, measure.Latency50)),
+			report.Ratio(measure.Spread(ours.Each(measure.Rate))), report.Percent(ours.Median(measure.Others))))
+	}
+	return s
+}
+
+// everyone has a row for each entrant of each contest.
+func everyone(r *results) report.Section {
+	s := report.Section{
+		Title: "Every entrant",
+		Notes: []string{"Medians of the rounds. Setup is the time to open it and to make its logs."},
+		Head:  append(append([]string{"cell", "entrant"}, figureHead()...), "beside MB/s", "setup"),
+	}
+	add := func(name string, outcomes []measure.Outcome) {
+		for _, o := range outcomes {
+			row := append([]string{name, o.Label}, figureRow(o.Series)...)
+			beside := "–"
+			if b := o.Series.Median(measure.Beside); b > 0 {
+				beside = report.Megabytes(b)
+			}
+			if o.Unavailable != "" {
+				row[1] += ": " + o.Unavailable
+			}
+			s.Rows = append(s.Rows, append(row, beside, round(o.Setup)))
+		}
+	}
+	for _, c := range r.contests {
+		add(c.name, c.outcomes)
+	}
+	for _, c := range r.readings {
+		add(fmt.Sprintf("read/value=%s, %s, readers=%d", short(c.valueBytes), c.way.Name, c.way.Readers), c.outcomes)
+	}
+	return s
+}

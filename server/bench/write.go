@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/proglog/proglog/server/bench/internal/measure"
+	"github.com/proglog/proglog/server/bench/internal/peer"
+	"github.com/proglog/proglog/server/bench/internal/report"
+)
+
+// write shows the results in all the forms that are asked for.
+func write(o *options, r *results, facts []string, stdout io.Writer) error {
+	text := report.Report{Title: "proglog bench", Sections: sections(r, facts)}
+	if err := text.Text(stdout); err != nil {
+		return err
+	}
+	if o.picture != "" {
+		if err := writeFile(o.picture, func(w io.Writer) error { return report.SVG(w, charts(r)) }); err != nil {
+			return err
+		}
+	}
+	if o.markdown == "" {
+		return nil
+	}
+	text.Sections = append(text.Sections, full([]report.Section{everyone(r)})...)
+	return writeFile(o.markdown, func(w io.Writer) error { return text.Markdown(w, o.link()) })
+}
+
+// link is how the Markdown file refers to the picture.
+func (o *options) link() string {
+	if o.picture == "" {
+		return ""
+	}
+	if relative, err := filepath.Rel(filepath.Dir(o.markdown), o.picture); err == nil {
+		return filepath.ToSlash(relative)
+	}
+	return o.picture
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// charts are the curves that were measured.
+func charts(r *results) []report.Chart {
+	writers := func(l peer.Load) float64 { return float64(l.Writers) }
+	logs := func(l peer.Load) float64 { return float64(l.Logs) }
+	all := []report.Chart{
+		{Title: "Group commit: rate, one log, 100 B", X: "goroutines", Y: "records/s", Curves: curves(r, groupCurve, writers, measure.Rate)},
+		{Title: "Group commit: p50, one log, 100 B", X: "goroutines", Y: "µs", Curves: curves(r, groupCurve, writers, measure.Latency50)},
+		{Title: "Number of logs: rate, 256 goroutines, 100 B", X: "logs", Y: "records/s", Curves: curves(r, groupLogs, logs, measure.Rate)},
+	}
+	var drawn []report.Chart
+	for _, c := range all {
+		if len(c.Curves) > 0 {
+			drawn = append(drawn, c)
+		}
+	}
+	return drawn
+}
+
+// curves has one for each entrant of a group of contests.
+func curves(r *results, group string, x func(peer.Load) float64, figure func(measure.Sample) float64) []report.Curve {
+	var list []report.Curve
+	index := map[string]int{}
+	for _, c := range r.contests {
+		if c.group != group {
+			continue
+		}
+		for _, o := range c.outcomes {
+			i, ok := index[o.Label]
+			if !ok {
+				i = len(list)
+				index[o.Label] = i
+				list = append(list, report.Curve{Name: o.Label})
+			}
+			if o.Unavailable == "" {
+				list[i].Points = append(list[i].Points, report.Point{X: x(o.Load), Y: o.Series.Median(figure)})
+			}
+		}
+	}
+	return list
+}

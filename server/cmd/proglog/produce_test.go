@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/proglog/proglog/server/commitlog"
+)
+
+// Goal: what goes in by lines, files or delimited comes out the same, whatever
+// bytes it has, from files and from standard input.
+func TestProduceAndConsumeFormats(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	long := strings.Repeat("x", inputBuffer*2+17)
+	for _, row := range []struct {
+		name  string
+		args  []string
+		stdin string
+		n     int    // records
+		lines string // what consume prints
+	}{
+		{"lines", nil, "a\nb\n", 2, "a\nb\n"},
+		{"a last line without its newline", nil, "a\nb", 2, "a\nb\n"},
+		{"empty lines", nil, "\n\na\n\n", 4, "\n\na\n\n"},
+		{"nothing", nil, "", 0, ""},
+		{"carriage returns and zero bytes stay", nil, "a\r\n\x00\xff\n", 2, "a\r\n\x00\xff\n"},
+		{"a line longer than the buffer", nil, long + "\n" + long, 2, long + "\n" + long + "\n"},
+		{"files and standard input", []string{file("1", "a\nb"), "-", file("2", "d\n")}, "c", 4, "a\nb\nc\nd\n"},
+		{"a record for each file", []string{"--format", "file", file("3", "a\nb\n"), file("4", "")}, "", 2, "a\nb\n\n\n"},
+		{"delimited", []string{"--format=delimited"}, "\x02a\n\x00\x01b", 3, "a\n\n\nb\n"},
+		{"flags behind a file", []string{file("5", "a"), "--format", "lines"}, "", 1, "a\n"},
+		{"a file after two dashes", []string{"--", file("-6", "a")}, "", 1, "a\n"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			addr := startServer(t, &hookedEngine{})
+			offsets := requireOK(t, "produce", row.stdin, append([]string{"--addr", addr, "--print-offsets"}, row.args...)...)
+			var want strings.Builder
+			for i := range row.n {
+				fmt.Fprintln(&want, i)
+			}
+			assert.Equal(t, want.String(), offsets)
+			assert.Equal(t, row.lines, requireOK(t, "consume", "", "--addr", addr))
+
+			// Through the delimited form into another log, and back.
+			delimited := requireOK(t, "consume", "", "--addr", addr, "--format", "delimited")
+			other := startServer(t, &hookedEngine{})
+			requireOK(t, "produce", delimited, "--addr", other, "--format", "delimited")
+			assert.Equal(t, row.lines, requireOK(t, "consume", "", "--addr", other))
+		})
+	}
+}
+
+// Goal: input that cannot be a record stops with its place, after what was
+// before it is in the log.
+func TestProduceRefusesInput(t *testing.T) {
+	for _, row := range []struct {
+		name, stdin string
+		args        []string
+		text, acked string
+	}{
+		{"a line over the limit", "a\nbb\nccc\nd\n", []string{"--max-value-bytes", "2"},
+			"line 3 of standard input: it has more than 2 bytes", "acknowledged: 2, up to line 2 of standard input, which is at offset 1"},
+		{"a long line over the limit", strings.Repeat("x", 1<<20+1), nil, "line 1 of standard input: it has more than 1048576 bytes", "acknowledged: none"},
+		{"a file over the limit", "abc", []string{"--format", "file", "--max-value-bytes", "2"}, "standard input: it has more than 2", "acknowledged: none"},
+		{"a delimited record over the limit", "\x01a\xff\xff\xff\xff\x0f", []string{"--format", "delimited"}, "record 2 of standard input: it has more than", "acknowledged: 1"},
+		{"a delimited record cut short", "\x01a\x03b", []string{"--format", "delimited"}, "ends after 1 of its 3 bytes", "acknowledged: 1"},
+		{"a length cut short", "\x01a\x80", []string{"--format", "delimited"}, "ends within its length", "acknowledged: 1"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			addr := startServer(t, &hookedEngine{})
+			r := runCommand(t, "produce", row.stdin, append([]string{"--addr", addr}, row.args...)...)
+			assert.Equal(t, exitFailed, r.code)
+			assert.Contains(t, r.stderr, row.text)
+			assert.Contains(t, r.stderr, row.acked)
+			assert.Contains(t, r.stderr, "nothing else was appended")
+		})
+	}
+}
+
+// Goal: a file that is not there stops produce before the others are sent.
+func TestProduceLooksForFilesFirst(t *testing.T) {
+	addr := startServer(t, &hookedEngine{})
+	for _, name := range []string{"no/such/file", t.TempDir()} {
+		r := runCommand(t, "produce", "a\n", "--addr", addr, "-", name)
+		assert.Equal(t, exitFailed, r.code)
+		assert.Contains(t, r.stderr, "nothing was appended: ")
+		assert.Contains(t, r.stderr, name)
+	}
+	assert.Empty(t, requireOK(t, "consume", "", "--addr", addr))
+}
+
+// Goal: when an append fails, produce stops at once, though its input goes on,
+// and says what is in the log, what is unknown, and where to look.
+func TestProduceStopsAtFailure(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		err  error
+		text []string
+	}{
+		{"unknown", commitlog.OutcomeUnknown(commitlog.ErrStorageFailed), []string{
+			"STORAGE_FAILED", "acknowledged: 1, up to line 1 of standard input, which is at offset 0",
+			"unknown: 1, from line 2 of standard input to line 2 of standard input", "proglog consume --from 1"}},
+		{"refused", commitlog.ErrStorageFull, []string{
+			"STORAGE_FULL", "acknowledged: 1, up to line 1", "nothing else was appended", "make room"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			engine := &hookedEngine{}
+			appends := 0
+			engine.before = func(context.Context, []commitlog.Batch) error {
+				if appends++; appends > 1 {
+					return row.err
+				}
+				return nil
+			}
+			addr := startServer(t, engine)
+			in, input := io.Pipe()
+			outReader, out := io.Pipe()
+			var stderr bytes.Buffer
+			code := make(chan int)
+			go func() {
+				code <- produce(t.Context(), []string{"--addr", addr, "--print-offsets"}, in, out, &stderr)
+			}()
+			_, err := io.WriteString(input, "first\n")
+			require.NoError(t, err)
+			offset := make([]byte, 2)
+			_, err = io.ReadFull(outReader, offset)
+			require.NoError(t, err)
+			_, err = io.WriteString(input, "second\n")
+			require.NoError(t, err)
+			assert.Equal(t, exitFailed, <-code) // while the input is still open
+			for _, text := range row.text {
+				assert.Contains(t, stderr.String(), text)
+			}
+			require.NoError(t, input.Close())
+		})
+	}
+}
+
+// Goal: an interrupt ends produce although its input goes on, with what was sent
+// acknowledged and told.
+func TestProduceInterrupted(t *testing.T) {
+	addr := startServer(t, &hookedEngine{})
+	ctx, interrupt := context.WithCancel(t.Context())
+	in, input := io.Pipe()
+	outReader, out := io.Pipe()
+	var stderr bytes.Buffer
+	code := make(chan int)
+	go func() { code <- produce(ctx, []string{"--addr", addr, "--print-offsets"}, in, out, &stderr) }()
+	_, err := io.WriteString(input, "first\n")
+	require.NoError(t, err)
+	_, err = io.ReadFull(outReader, make([]byte, 2))
+	require.NoError(t, err)
+	interrupt()
+	assert.Equal(t, exitFailed, <-code)
+	assert.Contains(t, stderr.String(), "interrupted")
+	assert.Contains(t, stderr.String(), "acknowledged: 1")
+	require.NoError(t, input.Close())
+}
+
+// failingReader fails after its text.
+type failingReader struct{ text io.Reader }
+
+func (f failingReader) Read(p []byte) (int, error) {
+	n, err := f.text.Read(p)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("the disk is gone")
+	}
+	return n, err
+}
+
+// Goal: an input that cannot be read further is not taken for its end: a line
+// that it broke off in is not a record.
+func TestInputThatFails(t *testing.T) {
+	for _, format := range []string{formatLines, formatFile, formatDelimited} {
+		r := newRecordReader(format, failingReader{strings.NewReader("\x01a\x07bc")}, 100)
+		var err error
+		for err == nil {
+			var value []byte
+			if value, err = r.next(); err == nil {
+				assert.Equal(t, "a", string(value))
+			}
+		}
+		assert.ErrorContains(t, err, "the disk is gone", format)
+	}
+}
