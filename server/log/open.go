@@ -61,6 +61,11 @@ func (e *Engine) openDir() (err error) {
 		}
 		err = errors.Join(err, e.lock.Close())
 	}()
+	// A process that was killed may have left a table that is in place but not
+	// durably so. Nothing may be built on it before it is.
+	if err := e.fs.SyncDir("."); err != nil {
+		return err
+	}
 	e.id, err = readIdentity(e.fs)
 	if errors.Is(err, fs.ErrNotExist) {
 		e.id, err = writeIdentity(e.fs, e.options.random)

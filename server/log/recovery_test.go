@@ -409,3 +409,39 @@ func TestOpenRefusesWhatIsNotItsOwn(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotContains(t, names, journalDir)
 }
+
+// A table that a killed process left renamed, but whose directory was not yet
+// synced, can still be undone by a power cut. The next start must not reuse
+// journal files on its word before it has made it durable.
+func TestRecoverySyncsTheTableThatItFinds(t *testing.T) {
+	fs := vfstest.NewMem()
+	e := openMem(t, fs)
+	first, _ := activeJournal(e)
+	var want []string
+	for name := first; name == first; name, _ = activeJournal(e) {
+		want = append(want, "a record for a group of its own")
+		appendTo(t, e, want[0])
+	}
+	var killed *vfstest.Mem
+	fs.SetHook(func(op vfstest.Op) error {
+		if killed == nil && op.Kind == vfstest.OpSyncDir && op.Name == "." {
+			killed = fs.CrashKeepAll()
+		}
+		return nil
+	})
+	require.NoError(t, e.checkpoint())
+	fs.SetHook(nil)
+	require.NotNil(t, killed)
+
+	cut := vfstest.CrashAt(killed, 1, (*vfstest.Mem).CrashKeepNone)
+	killed.SetHook(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpRename { // recovery is done but for its own table
+			return cut.Hook(op)
+		}
+		return nil
+	})
+	_, err := tryOpenMem(killed)
+	require.ErrorIs(t, err, vfstest.ErrCrashed)
+	require.NotNil(t, cut.State())
+	assert.Equal(t, want, readable(t, openMem(t, cut.State())))
+}
