@@ -115,7 +115,7 @@ bench: ## measure the engine against bare writes on this machine
 
 .PHONY: realinput
 realinput: build ## a large real text through produce and consume, with the server killed on the way
-	@bash scripts/realinput $(ARGS)
+	@go run ./sdk/conformance/realinput -bin bin/proglog $(ARGS)
 
 ##@ Change
 

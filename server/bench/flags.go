@@ -5,9 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
-	"runtime/pprof"
 	"time"
 )
 
@@ -16,15 +14,28 @@ var errUsage = errors.New("wrong usage")
 
 // options are what the arguments say.
 type options struct {
-	rounds     int
-	time       time.Duration
-	run        *regexp.Regexp
-	quick      bool
-	list       bool
-	dir        string
-	markdown   string
-	picture    string
-	cpuProfile string
+	rounds   int
+	time     time.Duration
+	run      *regexp.Regexp
+	quick    bool
+	list     bool
+	dir      string
+	markdown string
+	picture  string
+	profiles profiles
+	sizes    sizes
+}
+
+// sizes say how large the large things are. They are no flags: figures of other
+// sizes would not be comparable.
+type sizes struct {
+	logs     int    // that one server should carry without effort
+	read     int64  // bytes of values to read: they stay in the page cache
+	segments [2]int // few and many
+}
+
+func fullSizes() sizes {
+	return sizes{logs: 10_000, read: 128 << 20, segments: [2]int{500, 4000}}
 }
 
 // What -rounds and -time are unless they are given.
@@ -34,7 +45,7 @@ const (
 )
 
 func parse(args []string, stderr io.Writer) (*options, error) {
-	o := &options{}
+	o := &options{sizes: fullSizes()}
 	var pattern string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
@@ -46,7 +57,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.dir, "dir", ".", "where to make the `directory` for data; it must be on the disk that is to be measured")
 	f.StringVar(&o.markdown, "md", "", "also write the report, with a table of every entrant, to this Markdown `file`")
 	f.StringVar(&o.picture, "svg", "", "also draw the curves into this SVG `file`")
-	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a profile of the processor's time to this `file`")
+	f.StringVar(&o.profiles.cpu, "cpuprofile", "", "write a profile of the processor's time to this `file`")
+	f.StringVar(&o.profiles.memory, "memprofile", "", "write a profile of all allocations to this `file`")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, err
@@ -93,22 +105,4 @@ func (o *options) choose(all []cell) []cell {
 		}
 	}
 	return chosen
-}
-
-// startProfile writes a profile until stop is called; none if name is empty.
-func startProfile(name string) (stop func() error, err error) {
-	if name == "" {
-		return func() error { return nil }, nil
-	}
-	f, err := os.Create(name)
-	if err != nil {
-		return nil, err
-	}
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() error {
-		pprof.StopCPUProfile()
-		return f.Close()
-	}, nil
 }

@@ -55,7 +55,7 @@ func judgeMany(r *results) []goal {
 	var goals []goal
 	for _, kind := range []string{"burst", "sustained"} {
 		for _, value := range []string{"100", "1K"} {
-			g := goal{id: "G13", what: fmt.Sprintf("%s beside 1, 256 goroutines, %s B, %s: rate", logsLabel(manyLogs), value, kind), want: 0.5}
+			g := goal{id: "G13", what: fmt.Sprintf("many logs beside one, 256 goroutines, %s B, %s: rate", value, kind), want: 0.5}
 			g.against(r.find(groupMany+"/"+kind+"/value="+value), 1, 0, measure.Rate)
 			goals = append(goals, g)
 		}
@@ -89,11 +89,11 @@ func judgeGrowth(r *results) []goal {
 		perSegment.value = float64(growth.PerSegment(few, many)) / float64(time.Microsecond)
 		perSegment.detail = fmt.Sprintf("%d in %s, %d in %s", few.Segments, round(few.Open), many.Segments, round(many.Open))
 	}
-	small := goal{id: "G13", what: fmt.Sprintf("%s of %d x %d B: disk beside the journal", logsLabel(manyLogs), growth.SmallRecords, growth.SmallValueBytes),
+	small := goal{id: "G13", what: fmt.Sprintf("many small logs, %d x %d B in each: disk beside the journal", growth.SmallRecords, growth.SmallValueBytes),
 		want: 64, atMost: true, show: mebibytes, value: math.NaN()}
 	if s := r.small; s != nil {
 		small.value = float64(s.Bytes) / (1 << 20)
-		small.detail = fmt.Sprintf("made in %s, filled in %s, closed in %s, opened in %s", round(s.Create), round(s.Fill), round(s.Close), round(s.Open))
+		small.detail = fmt.Sprintf("%s made in %s, filled in %s, closed in %s, opened in %s", logsLabel(s.Logs), round(s.Create), round(s.Fill), round(s.Close), round(s.Open))
 	}
 	disk := goal{id: "G14", what: "a fresh data directory: disk", want: 64, atMost: true, show: mebibytes, value: math.NaN()}
 	ready := goal{id: "G14", what: "a fresh data directory: until it takes appends", want: 1000, atMost: true, show: milliseconds, value: math.NaN()}

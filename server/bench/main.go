@@ -40,11 +40,15 @@ func main() {
 }
 
 // run is the whole program. The tables go to stdout, progress to stderr.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
+	return bench(ctx, o, stdout, stderr)
+}
+
+func bench(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) {
 	cells := o.choose(plan(o))
 	if o.list {
 		for _, c := range cells {
@@ -63,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err := checkSpace(dir, cells, stderr); err != nil {
 		return err
 	}
-	stop, err := startProfile(o.cpuProfile)
+	stop, err := o.profiles.start()
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"github.com/proglog/proglog/server/bench/internal/growth"
 	"github.com/proglog/proglog/server/bench/internal/measure"
 	"github.com/proglog/proglog/server/bench/internal/peer"
-	"github.com/proglog/proglog/server/bench/internal/report"
 )
 
 // A cell is one thing that is measured.
@@ -62,16 +61,12 @@ const (
 	groupBeside = "beside"
 )
 
-// manyLogs is how many named logs one server should carry without effort.
-const manyLogs = 10_000
-
-func logCounts() []int      { return []int{1, 100, manyLogs} }
-func writerCounts() []int   { return []int{1, 16, 256} }
-func valueSizes() []int     { return []int{100, 1 << 10, 64 << 10} }
-func curveWriters() []int   { return []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 1024} }
-func curveLogs() []int      { return []int{1, 10, 100, 1000, manyLogs} }
-func batchSizes() []int     { return []int{1, 100, 1000} }
-func segmentCounts() [2]int { return [2]int{500, 4000} }
+func (s sizes) logCounts() []int { return []int{1, 100, s.logs} }
+func (s sizes) curveLogs() []int { return []int{1, 10, 100, 1000, s.logs} }
+func writerCounts() []int        { return []int{1, 16, 256} }
+func valueSizes() []int          { return []int{100, 1 << 10, 64 << 10} }
+func curveWriters() []int        { return []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 1024} }
+func batchSizes() []int          { return []int{1, 100, 1000} }
 
 // plan is all cells, in the order in which they run.
 func plan(o *options) []cell {
@@ -94,6 +89,7 @@ type planner struct {
 // contest adds a cell.
 func (p *planner) contest(group, name string, quick bool, e measure.Effort, entrants ...measure.Entrant) {
 	name = group + "/" + name
+	e.Bytes = min(e.Bytes, plenty(entrants[0].Load, e))
 	c := measure.Contest{Entrants: entrants, Effort: e}
 	p.cells = append(p.cells, cell{name: name, quick: quick, space: contestSpace(c), run: func(ctx context.Context, dir string, r *results) error {
 		outcomes, err := c.Run(ctx, dir)
@@ -112,15 +108,20 @@ func (p *planner) effort() measure.Effort {
 	return e
 }
 
+// plenty is more than anybody writes in a run.
+func plenty(load peer.Load, e measure.Effort) int64 {
+	return int64(e.Time.Seconds()*1e6*float64(load.BatchBytes())) + 1<<20
+}
+
 // contestSpace is what a contest takes of the disk, at most: all that its
 // entrants may write, with what surrounds each value, and their prepared space.
 func contestSpace(c measure.Contest) (n int64) {
 	for _, e := range c.Entrants {
 		perByte := 1 + 150/float64(e.Load.ValueBytes)
-		written := float64(c.Effort.Bytes) * float64(c.Effort.Rounds+1) * perByte
 		if e.Beside.Writers > 0 {
-			written *= measure.BesideBytes
+			perByte += measure.BesideBytes
 		}
+		written := float64(c.Effort.Bytes) * float64(c.Effort.Rounds+1) * perByte
 		n += int64(written) + preparedBytes
 	}
 	return n
@@ -129,10 +130,14 @@ func contestSpace(c measure.Contest) (n int64) {
 // preparedBytes bounds what an entrant prepares: our engine's journal.
 const preparedBytes = 256 << 20
 
+// entrants gives one load to several peers. Bare loops have no logs.
 func entrants(load peer.Load, peers ...peer.Peer) []measure.Entrant {
 	list := make([]measure.Entrant, len(peers))
 	for i, one := range peers {
 		list[i] = measure.Entrant{Peer: one, Load: load}
+		if _, bare := one.(peer.Bare); bare {
+			list[i].Load.Logs = 1
+		}
 	}
 	return list
 }
@@ -149,11 +154,11 @@ func (p *planner) one() {
 }
 
 func (p *planner) appends() {
-	for _, logs := range logCounts() {
+	for _, logs := range p.o.sizes.logCounts() {
 		for _, writers := range writerCounts() {
 			for _, value := range valueSizes() {
 				name := fmt.Sprintf("logs=%d/writers=%d/value=%s", logs, writers, short(value))
-				quick := value == 100 && (logs < manyLogs || writers == 256) || value == 64<<10 && logs == 1 && writers == 16
+				quick := value == 100 && (logs <= 100 || writers == 256) || value == 64<<10 && logs == 1 && writers == 16
 				load := peer.Load{Logs: logs, Writers: writers, Batch: 1, ValueBytes: value}
 				p.contest(groupAppend, name, quick, p.effort(),
 					entrants(load, peer.Engine{}, peer.Files{}, peer.Bare{}, peer.Bare{Space: peer.Growing})...)
@@ -168,7 +173,7 @@ func (p *planner) curves() {
 		load := peer.Load{Logs: 1, Writers: writers, Batch: 1, ValueBytes: 100}
 		p.contest(groupCurve, fmt.Sprintf("writers=%d", writers), false, p.effort(), entrants(load, peer.Engine{}, peer.Files{}, peer.Bare{})...)
 	}
-	for _, logs := range curveLogs() {
+	for _, logs := range p.o.sizes.curveLogs() {
 		load := peer.Load{Logs: logs, Writers: 256, Batch: 1, ValueBytes: 100}
 		p.contest(groupLogs, fmt.Sprintf("logs=%d", logs), false, p.effort(), entrants(load, peer.Engine{}, peer.Files{})...)
 	}
@@ -193,5 +198,5 @@ func logsLabel(n int) string {
 	if n == 1 {
 		return "1 log"
 	}
-	return report.Count(float64(n)) + " logs"
+	return fmt.Sprintf("%d logs", n)
 }

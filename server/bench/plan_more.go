@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/proglog/proglog/server/bench/internal/growth"
 	"github.com/proglog/proglog/server/bench/internal/measure"
@@ -12,7 +11,7 @@ import (
 // A sustained run is so much longer than the others that the journal has to be
 // freed, and segments to be synced, while it goes on.
 const (
-	sustainedTime  = 3 * time.Second
+	sustainedTimes = 8
 	sustainedBytes = 1 << 30
 )
 
@@ -21,11 +20,11 @@ func (p *planner) many() {
 	for _, value := range []int{100, 1 << 10} {
 		load := peer.Load{Logs: 1, Writers: 256, Batch: 1, ValueBytes: value}
 		one := label(measure.Entrant{Peer: peer.Engine{}, Load: load}, "%s", logsLabel(1))
-		load.Logs = manyLogs
-		all := label(measure.Entrant{Peer: peer.Engine{}, Load: load}, "%s", logsLabel(manyLogs))
+		load.Logs = p.o.sizes.logs
+		all := label(measure.Entrant{Peer: peer.Engine{}, Load: load}, "%s", logsLabel(load.Logs))
 		p.contest(groupMany, "burst/value="+short(value), value == 100, p.effort(), one, all)
 		long := p.effort()
-		long.Time, long.Bytes = max(p.o.time, sustainedTime), sustainedBytes
+		long.Time, long.Bytes = sustainedTimes*p.o.time, sustainedBytes
 		p.contest(groupMany, "sustained/value="+short(value), false, long, one, all)
 	}
 }
@@ -34,15 +33,14 @@ func (p *planner) many() {
 func (p *planner) beside() {
 	small := peer.Load{Logs: 1, Writers: 1, Batch: 1, ValueBytes: 100}
 	bulk := peer.Load{Writers: 16, Batch: 1, ValueBytes: 64 << 10}
-	p.contest(groupBeside, "value=100", true, p.effort(),
-		label(measure.Entrant{Peer: peer.Engine{}, Load: small}, "alone"),
-		label(measure.Entrant{Peer: peer.Engine{}, Load: small, Beside: bulk}, "beside bulk"),
-		label(measure.Entrant{Peer: peer.Files{}, Load: small}, "alone"),
-		label(measure.Entrant{Peer: peer.Files{}, Load: small, Beside: bulk}, "beside bulk"))
+	var entrants []measure.Entrant
+	for i, one := range []peer.Peer{peer.Engine{}, peer.Files{}} {
+		entrants = append(entrants,
+			label(measure.Entrant{Peer: one, Load: small, Against: 2 * i}, "alone"),
+			label(measure.Entrant{Peer: one, Load: small, Against: 2 * i, Beside: bulk}, "beside bulk"))
+	}
+	p.contest(groupBeside, "value=100", true, p.effort(), entrants...)
 }
-
-// readBytes is how much there is to read: it stays in the page cache.
-const readBytes = 128 << 20
 
 func (p *planner) reads() {
 	ways := []measure.Way{
@@ -53,9 +51,9 @@ func (p *planner) reads() {
 	for _, value := range valueSizes() {
 		reads := measure.Reading{
 			Peers:      []peer.Peer{peer.Engine{}, peer.Files{}},
-			ValueBytes: value, Bytes: readBytes, Effort: p.effort(),
+			ValueBytes: value, Bytes: p.o.sizes.read, Effort: p.effort(),
 		}
-		p.add("read/value="+short(value), value < 64<<10, 8*readBytes, func(ctx context.Context, dir string, r *results) error {
+		p.add("read/value="+short(value), value < 64<<10, 8*p.o.sizes.read, func(ctx context.Context, dir string, r *results) error {
 			outcomes, err := reads.Run(ctx, dir, ways)
 			for i := range outcomes {
 				r.readings = append(r.readings, reading{way: ways[i], valueBytes: value, outcomes: outcomes[i]})
@@ -78,7 +76,7 @@ func (p *planner) growth() {
 		return err
 	})
 	p.add("growth/segments", true, space, func(_ context.Context, dir string, r *results) error {
-		for _, n := range segmentCounts() {
+		for _, n := range p.o.sizes.segments {
 			o, err := growth.MeasureOpening(dir, n, p.o.rounds)
 			if err != nil {
 				return err
@@ -88,7 +86,7 @@ func (p *planner) growth() {
 		return nil
 	})
 	p.add("growth/small", true, space, func(_ context.Context, dir string, r *results) error {
-		small, err := growth.MeasureSmall(dir, manyLogs)
+		small, err := growth.MeasureSmall(dir, p.o.sizes.logs)
 		r.small = &small
 		return err
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/proglog/proglog/server/bench/internal/measure"
 	"github.com/proglog/proglog/server/bench/internal/peer"
@@ -16,12 +17,12 @@ func sections(r *results, facts []string) []report.Section {
 		goalTable(r),
 		contestTable(r, groupOne, "One writer", "A single goroutine appends batches: its latency is the disk's. \"bare\" is the peer on equally prepared space."),
 		contestTable(r, groupAppend, "Append",
-			"Goroutines append one record at a time, each to a log chosen at random, and wait for the ack. A bare loop has neither logs nor groups: each goroutine syncs a file of its own.",
+			"Goroutines append one record at a time, each to a log chosen at random, and wait for the ack. Each log has a record before the first round. A bare loop has neither logs nor groups: each goroutine syncs a file of its own.",
 			"Runs are short: what our engine writes to segments behind the ack is written out between runs, at nobody's expense. \"sustained\" below pays for it."),
 		contestTable(r, groupCurve, "Group commit", "100 B records, one log, more and more goroutines."),
 		contestTable(r, groupLogs, "Number of logs", "100 B records, 256 goroutines, more and more logs."),
-		contestTable(r, groupMany, "Many logs against one", "Our engine beside itself, 256 goroutines. A sustained run is long enough for checkpoints."),
-		contestTable(r, groupBeside, "A small writer beside a bulk writer", "One goroutine appends 100 B to a log; beside it 16 append 64 KiB to another. Figures are the small one's."),
+		entrantTable(r, groupMany, "Many logs against one", "Our engine beside itself, 256 goroutines. A sustained run is long enough for checkpoints."),
+		entrantTable(r, groupBeside, "A small writer beside a bulk writer", "One goroutine appends 100 B to a log; beside it 16 append 64 KiB to another. Figures are the small one's."),
 		readTable(r),
 	}
 	return full(all)
@@ -31,7 +32,7 @@ func sections(r *results, facts []string) []report.Section {
 func full(all []report.Section) []report.Section {
 	var kept []report.Section
 	for _, s := range all {
-		if len(s.Rows) > 0 || len(s.Head) == 0 {
+		if len(s.Rows) > 0 || s.Title == "" {
 			kept = append(kept, s)
 		}
 	}
@@ -72,6 +73,43 @@ func contestTable(r *results, group, title string, notes ...string) report.Secti
 	return s
 }
 
+// entrantTable has a row for each entrant of a group's contests, which are all
+// compared with one of them.
+func entrantTable(r *results, group, title string, notes ...string) report.Section {
+	s := report.Section{Title: title, Notes: notes}
+	s.Head = append(append([]string{"", "value"}, figureHead()...), "rate / compared", "p50 / compared", "compared with", "beside MB/s", "others")
+	for _, c := range r.contests {
+		if c.group != group {
+			continue
+		}
+		for i, o := range c.outcomes {
+			row := append([]string{c.part() + o.Label, report.Size(o.Load.ValueBytes)}, figureRow(o.Series)...)
+			if with := c.outcomes[o.Against]; o.Against == i {
+				row = append(row, "", "", "")
+			} else {
+				row = append(row, report.Ratio(o.Series.Ratio(with.Series, measure.Rate)), report.Ratio(o.Series.Ratio(with.Series, measure.Latency50)), with.Label)
+			}
+			s.Rows = append(s.Rows, append(row, besideOf(o), report.Percent(o.Series.Median(measure.Others))))
+		}
+	}
+	return s
+}
+
+// part is the middle of the contest's name, if it has one.
+func (c contest) part() string {
+	if f := strings.Split(c.name, "/"); len(f) == 3 {
+		return f[1] + ": "
+	}
+	return ""
+}
+
+func besideOf(o measure.Outcome) string {
+	if b := o.Series.Median(measure.Beside); b > 0 {
+		return report.Megabytes(b)
+	}
+	return ""
+}
+
 func loadRow(l peer.Load) []string {
 	return []string{fmt.Sprint(l.Logs), fmt.Sprint(l.Writers), fmt.Sprint(l.Batch), report.Size(l.ValueBytes)}
 }
@@ -93,7 +131,7 @@ func readTable(r *results) report.Section {
 	s := report.Section{
 		Title: "Read",
 		Notes: []string{
-			fmt.Sprintf("One log of %s, written in batches, from the page cache. A call is a run, or one record. Beside it, preads of the same sizes from a file of bare values, which checks nothing.", report.Size(readBytes)),
+			"One log, written in batches, read from the page cache. A call is a run, or one record. Beside it, preads of the same sizes from a file of bare values, which checks nothing.",
 		},
 		Head: append(append([]string{"value", "", "readers"}, figureHead()...), "rate / file per log", "p50 / file per log", "rounds differ", "others"),
 	}
@@ -111,20 +149,16 @@ func readTable(r *results) report.Section {
 func everyone(r *results) report.Section {
 	s := report.Section{
 		Title: "Every entrant",
-		Notes: []string{"Medians of the rounds. Setup is the time to open it and to make its logs."},
+		Notes: []string{"Medians of the rounds. Setup is the time to open it, to make its logs and to put a record into each."},
 		Head:  append(append([]string{"cell", "entrant"}, figureHead()...), "beside MB/s", "setup"),
 	}
 	add := func(name string, outcomes []measure.Outcome) {
 		for _, o := range outcomes {
 			row := append([]string{name, o.Label}, figureRow(o.Series)...)
-			beside := "–"
-			if b := o.Series.Median(measure.Beside); b > 0 {
-				beside = report.Megabytes(b)
-			}
 			if o.Unavailable != "" {
 				row[1] += ": " + o.Unavailable
 			}
-			s.Rows = append(s.Rows, append(row, beside, round(o.Setup)))
+			s.Rows = append(s.Rows, append(row, besideOf(o), round(o.Setup)))
 		}
 	}
 	for _, c := range r.contests {

@@ -101,7 +101,7 @@ func FuzzCutEnvelope(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 2, 0x12, 0})
 	f.Add([]byte{0, 0, 0, 0, 3, 0x12, 0x80, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		whole := true // the bytes are envelopes with a record in each
+		whole := true   // the bytes are envelopes with a record in each
 		decodes := true // and these are records
 		for rest := b; len(rest) > 0 && whole; {
 			envelope, after, err := commitlog.CutEnvelope(rest)

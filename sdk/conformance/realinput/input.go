@@ -7,13 +7,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -37,11 +35,11 @@ type input struct {
 	sum     []byte
 }
 
-// print says what the input is made of.
-func (in *input) print(w io.Writer) {
-	fmt.Fprintf(w, "input       %d bytes, %d lines of %d files; %d lines are empty, %d are not UTF-8, the longest has %d bytes\n",
-		in.bytes, in.lines, in.files, in.empty, in.binary, in.longest)
-	fmt.Fprintf(w, "            %d longer than a value may be were left out; sha256 %x\n", in.left, in.sum)
+// String says what the input is made of.
+func (in *input) String() string {
+	return fmt.Sprintf("%d bytes, %d lines of %d files; %d lines are empty, %d are not UTF-8, the longest has %d bytes;\n"+
+		"            %d longer than a value may be were left out; sha256 %x",
+		in.bytes, in.lines, in.files, in.empty, in.binary, in.longest, in.left, in.sum)
 }
 
 // defaultSources names the system's logs and Go's own sources, which are there
@@ -59,8 +57,8 @@ func defaultSources(ctx context.Context) ([]string, error) {
 }
 
 // makeInput writes size bytes or up to a line more to path: the text files among
-// sources and below them, joined in the order of their names, and from the start
-// again until there is enough. The same sources make the same input.
+// sources and below them, joined in an order that is always the same, and from the
+// start again until there is enough.
 func makeInput(path string, size int64, sources []string) (in *input, err error) {
 	texts, err := findTexts(sources)
 	if err != nil {
@@ -72,7 +70,7 @@ func makeInput(path string, size int64, sources []string) (in *input, err error)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	sum := sha256.New()
-	j := joiner{input: input{path: path}, size: size, out: bufio.NewWriterSize(io.MultiWriter(file, sum), 1<<20), sum: sum}
+	j := joiner{input: input{path: path}, size: size, out: bufio.NewWriterSize(io.MultiWriter(file, sum), 1<<20)}
 	for j.bytes < size {
 		before := j.bytes
 		for _, name := range texts {
@@ -91,8 +89,8 @@ func makeInput(path string, size int64, sources []string) (in *input, err error)
 	return &j.input, nil
 }
 
-// findTexts lists the regular files among sources and below them, without those
-// that may not be read.
+// findTexts lists the regular files among sources and below them, in the order of
+// sources and below each in that of names, without those that may not be read.
 func findTexts(sources []string) ([]string, error) {
 	var found []string
 	for _, source := range sources {
@@ -109,7 +107,6 @@ func findTexts(sources []string) ([]string, error) {
 			return nil, err
 		}
 	}
-	slices.Sort(found)
 	return found, nil
 }
 
@@ -118,7 +115,6 @@ type joiner struct {
 	input
 	size int64
 	out  *bufio.Writer
-	sum  hash.Hash
 }
 
 // add appends the lines of a file as long as there is room. A file with a NUL

@@ -44,7 +44,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			"The input is made of the text files named, or of the system's logs and Go's own sources.\n\n")
 		flags.PrintDefaults()
 	}
-	parent := flags.String("dir", os.TempDir(), "`directory` on the disk to use; all that is made there is removed, unless a trial fails")
+	parent := flags.String("dir", os.TempDir(), "`directory` on the disk to use; all that is made there is removed again, unless a trial fails")
 	megabytes := flags.Float64("mb", 100, "size of the input, in `MB` of a million bytes")
 	flags.StringVar(&r.bin, "bin", os.Getenv("PROGLOG_BIN"), "the proglog `binary`; make build makes it")
 	flags.IntVar(&r.kills, "kills", 5, "`number` of times to kill the server, each at another place of the input")
@@ -65,11 +65,15 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	r.dir = dir
-	if err := r.all(ctx, int64(*megabytes*1e6), flags.Args()); err != nil {
-		fmt.Fprintf(stderr, "realinput: FAILED: %v\nrealinput: what it left is in %s\n", err, dir)
+	failed := r.all(ctx, int64(*megabytes*1e6), flags.Args())
+	if failed != nil && ctx.Err() == nil {
+		fmt.Fprintf(stderr, "realinput: FAILED: %v\nrealinput: what it left is in %s\n", failed, dir)
 		return 1
 	}
-	if err := os.RemoveAll(dir); err != nil {
+	if ctx.Err() != nil {
+		failed = errors.New("interrupted")
+	}
+	if err := errors.Join(failed, os.RemoveAll(dir)); err != nil {
 		fmt.Fprintln(stderr, "realinput:", err)
 		return 1
 	}
@@ -102,7 +106,7 @@ func (r *run) all(ctx context.Context, size int64, sources []string) (err error)
 	if err != nil {
 		return fmt.Errorf("make the input: %w", err)
 	}
-	r.input.print(r.out)
+	fmt.Fprintf(r.out, "input       %v\n", r.input)
 	if err := r.roundTrip(ctx); err != nil {
 		return fmt.Errorf("round trip: %w", err)
 	}
@@ -114,5 +118,6 @@ func (r *run) all(ctx context.Context, size int64, sources []string) (err error)
 	if err := r.manyWriters(ctx); err != nil {
 		return fmt.Errorf("writers: %w", err)
 	}
+	fmt.Fprintln(r.out, "verify      every byte of every data directory is as it was written")
 	return nil
 }

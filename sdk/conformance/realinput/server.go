@@ -95,7 +95,10 @@ func (s *server) watch(stderr io.Reader, addr chan<- string) {
 		s.log.Write(line)
 		var said struct{ Msg, Addr string }
 		if json.Unmarshal(line, &said) == nil && said.Msg == "listening" {
-			addr <- said.Addr
+			select {
+			case addr <- said.Addr:
+			default:
+			}
 		}
 		if err != nil {
 			break // the end: the process is gone

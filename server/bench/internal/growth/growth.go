@@ -63,17 +63,14 @@ const segmentBytes = 4096
 func MeasureOpening(dir string, segments, rounds int) (Opening, error) {
 	options := plog.Options{SegmentBytes: segmentBytes}
 	o := Opening{Segments: segments}
+	load := peer.Load{Logs: 1, Writers: 1, Batch: 1, ValueBytes: segmentBytes}
 	err := within(dir, func(own string) error {
-		f, err := newFilling(own, options, peer.Load{Logs: 1, Writers: 1, Batch: 1, ValueBytes: segmentBytes})
+		subject, err := peer.Engine{Options: options}.Open(own, load)
 		if err != nil {
 			return err
 		}
-		for range segments + 1 { // the last one is active
-			if err := f.append(0); err != nil {
-				return errors.Join(err, f.subject.Close())
-			}
-		}
-		if err := f.subject.Close(); err != nil {
+		all, _, err := fill(subject, load, segments+1) // the last one is active
+		if err = errors.Join(err, subject.Close()); err != nil {
 			return err
 		}
 		var opened []float64
@@ -85,7 +82,7 @@ func MeasureOpening(dir string, segments, rounds int) (Opening, error) {
 			opened = append(opened, float64(d))
 		}
 		o.Open = time.Duration(measure.Median(opened))
-		return f.check(own, options)
+		return check(own, options, load, all)
 	})
 	if err != nil {
 		return Opening{}, fmt.Errorf("open %d segments: %w", segments, err)
@@ -121,28 +118,22 @@ const (
 // again. Every record is then read.
 func MeasureSmall(dir string, logs int) (Small, error) {
 	s := Small{Logs: logs}
+	load := peer.Load{Logs: logs, Writers: fillers, Batch: SmallRecords, ValueBytes: SmallValueBytes}
 	err := within(dir, func(own string) error {
 		began := time.Now()
-		lap := func() time.Duration {
-			now := time.Now()
-			defer func() { began = now }()
-			return now.Sub(began)
-		}
-		f, err := newFilling(own, plog.Options{}, peer.Load{Logs: logs, Writers: 1, Batch: SmallRecords, ValueBytes: SmallValueBytes})
+		subject, err := peer.Engine{}.Open(own, load)
 		if err != nil {
 			return err
 		}
-		s.Create = lap()
-		for log := range logs {
-			if err := f.append(log); err != nil {
-				return errors.Join(err, f.subject.Close())
-			}
-		}
-		s.Fill = lap()
-		if err := f.subject.Close(); err != nil {
+		s.Create = time.Since(began)
+		all, filled, err := fill(subject, load, 1)
+		s.Fill = filled
+		began = time.Now()
+		err = errors.Join(err, subject.Close())
+		s.Close = time.Since(began)
+		if err != nil {
 			return err
 		}
-		s.Close = lap()
 		if s.Bytes, err = diskBytes(own); err != nil {
 			return err
 		}
@@ -151,11 +142,10 @@ func MeasureSmall(dir string, logs int) (Small, error) {
 			return err
 		}
 		s.Bytes -= journal
-		lap()
 		if s.Open, err = open(own, plog.Options{}); err != nil {
 			return err
 		}
-		return f.check(own, plog.Options{})
+		return check(own, plog.Options{}, load, all)
 	})
 	if err != nil {
 		return Small{}, fmt.Errorf("%d small logs: %w", logs, err)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
@@ -34,13 +32,16 @@ type Entrant struct {
 	// Beside is another load on the same subject, on one more log, of which only
 	// the bytes are counted; no writers: none.
 	Beside peer.Load
+	// Against is the index of the entrant that this one is compared with.
+	Against int
 }
 
 // An Outcome is what an entrant reached.
 type Outcome struct {
 	Label       string
 	Load        peer.Load
-	Setup       time.Duration // to open the subject and make its logs
+	Against     int           // as in its entrant
+	Setup       time.Duration // to open the subject, make its logs and put a record into each
 	Series      Series
 	Unavailable string // why there are no figures
 }
@@ -58,7 +59,7 @@ func (c Contest) Run(ctx context.Context, dir string) (_ []Outcome, err error) {
 		}
 	}()
 	for i, e := range c.Entrants {
-		outcomes[i] = Outcome{Label: e.label(), Load: e.Load}
+		outcomes[i] = Outcome{Label: e.label(), Load: e.Load, Against: e.Against}
 		began := time.Now()
 		stands[i], err = newStand(e, dir)
 		if errors.Is(err, peer.ErrUnavailable) {
@@ -80,7 +81,7 @@ func (c Contest) Run(ctx context.Context, dir string) (_ []Outcome, err error) {
 		if s == nil {
 			continue
 		}
-		if err := verify(s.subject, s.crews...); err != nil {
+		if err := s.verify(); err != nil {
 			return nil, fmt.Errorf("%s: %w", outcomes[i].Label, err)
 		}
 	}
@@ -125,84 +126,4 @@ func (e Entrant) label() string {
 		return e.Label
 	}
 	return e.Peer.Name()
-}
-
-// A stand is an entrant at work.
-type stand struct {
-	dir     string
-	subject peer.Subject
-	crews   []*crew // the measured one, and perhaps the one beside
-}
-
-func newStand(e Entrant, dir string) (*stand, error) {
-	own, err := os.MkdirTemp(dir, "stand-*")
-	if err != nil {
-		return nil, err
-	}
-	load := e.Load
-	if e.Beside.Writers > 0 {
-		load.Logs++
-		load.Writers += e.Beside.Writers
-	}
-	subject, err := e.Peer.Open(filepath.Clean(own), load)
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(own))
-	}
-	s := &stand{dir: own, subject: subject, crews: []*crew{newCrew(subject, e.Load, 0, 0)}}
-	if e.Beside.Writers > 0 {
-		beside := e.Beside
-		beside.Logs = 1
-		s.crews = append(s.crews, newCrew(subject, beside, e.Load.Writers, e.Load.Logs))
-	}
-	return s, nil
-}
-
-// run is one run of one entrant.
-func (s *stand) run(e Effort) (Sample, error) {
-	main := s.crews[0]
-	limits := bounds{time: e.Time, bytes: e.Bytes}
-	other, finish := s.startBeside(e)
-	records := main.acked()
-	before := usageNow()
-	latencies, err := main.run(&limits)
-	after := usageNow()
-	bytes, besideErr := finish()
-	if err := errors.Join(err, besideErr); err != nil {
-		return Sample{}, err
-	}
-	records = main.acked() - records
-	sample := newSample(before, after, latencies, records, records*uint64(main.load.ValueBytes))
-	if other {
-		sample.BesideBytes = bytes
-	}
-	return sample, nil
-}
-
-// BesideBytes is how many times more than the measured load the one beside may write.
-const BesideBytes = 4
-
-// startBeside starts the load beside, if there is one. finish ends it and tells
-// how many bytes it wrote.
-func (s *stand) startBeside(e Effort) (started bool, finish func() (uint64, error)) {
-	if len(s.crews) < 2 {
-		return false, func() (uint64, error) { return 0, nil }
-	}
-	beside := s.crews[1]
-	had := beside.acked()
-	// It has to outlast the measured one, which ends a little after its time.
-	limits := bounds{time: 4 * e.Time, bytes: BesideBytes * e.Bytes}
-	done := make(chan error, 1)
-	go func() {
-		_, err := beside.run(&limits)
-		done <- err
-	}()
-	return true, func() (uint64, error) {
-		limits.stop.Store(true)
-		err := <-done
-		return (beside.acked() - had) * uint64(beside.load.ValueBytes), err
-	}
-}
-
-func (s *stand) close() error {
-	return errors.Join(s.subject.Close(), os.RemoveAll(s.dir))
 }

@@ -55,6 +55,15 @@ type bounds struct {
 	time  time.Duration
 	bytes int64       // of values
 	stop  atomic.Bool // set from outside, and by the first failure
+	acked sync.Once
+	begun chan struct{} // closed by the first ack; may be nil
+}
+
+// tell closes begun.
+func (b *bounds) tell() {
+	if b.begun != nil {
+		b.acked.Do(func() { close(b.begun) })
+	}
 }
 
 // run lets all workers append from one moment on, and returns the latencies.
@@ -69,7 +78,7 @@ func (c *crew) run(b *bounds) ([]uint32, error) {
 		starts[i] = len(w.acks)
 		wg.Go(func() {
 			<-gate
-			if errs[i] = w.run(time.Now().Add(b.time), &budget, &b.stop); errs[i] != nil {
+			if errs[i] = w.run(time.Now().Add(b.time), &budget, b); errs[i] != nil {
 				b.stop.Store(true)
 			}
 		})
@@ -88,22 +97,47 @@ func (c *crew) run(b *bounds) ([]uint32, error) {
 	return latencies, nil
 }
 
-func (w *worker) run(end time.Time, budget *atomic.Int64, stop *atomic.Bool) error {
+// prime appends to each log once.
+func (c *crew) prime() error {
+	errs := make([]error, len(c.workers))
+	var wg sync.WaitGroup
+	for i, w := range c.workers {
+		wg.Go(func() {
+			for log := i; log < c.load.Logs && errs[i] == nil; log += len(c.workers) {
+				errs[i] = w.append(log)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (w *worker) run(end time.Time, budget *atomic.Int64, b *bounds) error {
 	size := int64(len(w.batch.Raw))
-	for began := time.Now(); began.Before(end) && budget.Add(-size) >= 0 && !stop.Load(); {
+	for began := time.Now(); began.Before(end) && budget.Add(-size) >= 0 && !b.stop.Load(); {
 		log := w.first
 		if w.logs > 1 {
 			log += w.random.IntN(w.logs)
 		}
-		w.batch.Stamp(w.seq(len(w.acks)))
-		offset, err := w.writer.Append(log)
-		if err != nil {
+		if err := w.append(log); err != nil {
 			return err
 		}
+		b.tell()
 		now := time.Now()
-		w.acks = append(w.acks, ack{offset: offset, log: uint32(log), nanos: latency(now.Sub(began))})
+		w.acks[len(w.acks)-1].nanos = latency(now.Sub(began))
 		began = now
 	}
+	return nil
+}
+
+// append appends the next batch and remembers the ack.
+func (w *worker) append(log int) error {
+	w.batch.Stamp(w.seq(len(w.acks)))
+	offset, err := w.writer.Append(log)
+	if err != nil {
+		return err
+	}
+	w.acks = append(w.acks, ack{offset: offset, log: uint32(log)})
 	return nil
 }
 

@@ -55,7 +55,7 @@ func (r Reading) Run(ctx context.Context, dir string, ways []Way) (_ [][]Outcome
 		if _, err := s.run(Effort{Time: time.Hour, Bytes: r.Bytes}); err != nil {
 			return nil, fmt.Errorf("fill %s: %w", p.Name(), err)
 		}
-		if err := verify(s.subject, s.crews...); err != nil {
+		if err := s.verify(); err != nil {
 			return nil, fmt.Errorf("%s: %w", p.Name(), err)
 		}
 	}
@@ -96,8 +96,8 @@ func (r Reading) sample(way Way, s *stand) (Sample, error) {
 	readers := make([]*reader, way.Readers)
 	for i := range readers {
 		readers[i] = &reader{
-			Reader: s.subject.(peer.Readable).Reader(), batch: s.crews[0].workers[0].batch,
-			total: s.crews[0].acked(), random: rand.New(rand.NewPCG(uint64(i), 2)),
+			Reader: s.subject.(peer.Readable).Reader(), batch: s.main.workers[0].batch,
+			total: s.main.acked(), random: rand.New(rand.NewPCG(uint64(i), 2)),
 		}
 	}
 	errs := make([]error, len(readers))

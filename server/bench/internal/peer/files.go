@@ -66,11 +66,13 @@ type logFile struct {
 	group []*call
 	buf   []byte
 	size  int64
+	value int // size of each value; 0 before the first
 }
 
 // A call is one append that waits: for its outcome, or to lead.
 type call struct {
 	raw      []byte
+	value    int
 	position int64
 	err      error
 	wake     chan bool // true: lead
@@ -116,6 +118,7 @@ func (l *logFile) commit() error {
 		out = l.buf
 	}
 	for _, c := range l.group {
+		l.value = c.value
 		c.position = l.size
 		l.size += int64(len(c.raw))
 	}
@@ -126,7 +129,7 @@ func (l *logFile) commit() error {
 }
 
 func (s *filesSubject) Writer(_ int, batch *Batch) Writer {
-	return &filesWriter{subject: s, call: call{raw: batch.Raw, wake: make(chan bool, 1)}}
+	return &filesWriter{subject: s, call: call{raw: batch.Raw, value: len(batch.Values[0]), wake: make(chan bool, 1)}}
 }
 
 type filesWriter struct {
@@ -136,22 +139,33 @@ type filesWriter struct {
 
 func (w *filesWriter) Append(log int) (uint64, error) {
 	w.subject.logs[log].append(&w.call)
-	return uint64(w.call.position) / uint64(w.subject.load.ValueBytes), w.call.err
+	return uint64(w.call.position) / uint64(w.call.value), w.call.err
 }
 
 func (s *filesSubject) Count() (n uint64, _ error) {
 	for i := range s.logs {
+		value := s.valueOf(i)
+		if value == 0 {
+			continue
+		}
 		info, err := s.logs[i].f.Stat()
 		if err != nil {
 			return 0, err
 		}
-		n += uint64(info.Size()) / uint64(s.load.ValueBytes)
+		n += uint64(info.Size()) / uint64(value)
 	}
 	return n, nil
 }
 
+// valueOf is the size of a log's values.
+func (s *filesSubject) valueOf(log int) int {
+	s.logs[log].mu.Lock()
+	defer s.logs[log].mu.Unlock()
+	return s.logs[log].value
+}
+
 func (s *filesSubject) Value(at Place, buf []byte) ([]byte, error) {
-	n := s.load.ValueBytes
+	n := s.valueOf(at.Log)
 	return readValue(s.logs[at.Log].f, buf, n, int64(at.Offset)*int64(n))
 }
 
