@@ -101,8 +101,8 @@ func (c *committer) commit(group []*pending) {
 	wanted := c.journal.Live() > c.engine.checkpointAt
 	c.commitMu.Unlock()
 	for i, p := range group {
-		if err != nil && p.err == nil {
-			p.acks, p.err = nil, err
+		if err != nil {
+			c.undo(p, err)
 		}
 		group[i] = nil
 		p.done <- struct{}{}
@@ -110,6 +110,16 @@ func (c *committer) commit(group []*pending) {
 	if wanted {
 		c.engine.wantCheckpoint()
 	}
+}
+
+// undo takes back what was judged of a call whose group has failed. If nothing
+// of it was in the group, it is refused for certain; and not with what it was
+// judged by, since that may never have been.
+func (c *committer) undo(p *pending, err error) {
+	if p.err != nil && len(p.acks) == 0 {
+		err = c.stoppedBy()
+	}
+	p.acks, p.err = nil, err
 }
 
 // stoppedBy returns the failure after which nothing may be written. Appends

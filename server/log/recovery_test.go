@@ -445,3 +445,27 @@ func TestRecoverySyncsTheTableThatItFinds(t *testing.T) {
 	require.NotNil(t, cut.State())
 	assert.Equal(t, want, readable(t, openMem(t, cut.State())))
 }
+
+// A call whose first batch is good and whose second is refused has an open
+// outcome if the group fails: its acks were never true. A call of which nothing
+// was in the group is refused for certain, and is not told of an end that may
+// never be.
+func TestRefusalsInAGroupThatFails(t *testing.T) {
+	fs := vfstest.NewMem()
+	e := openMem(t, fs)
+	appendTo(t, e, "one")
+	wrong := uint64(7)
+	bad := oneBatch("bad")
+	bad.ExpectedOffset = &wrong
+	c := &e.committer
+	l := e.named("")
+	mixed := &pending{log: l, batches: []commitlog.Batch{oneBatch("good"), bad}, done: make(chan struct{}, 1)}
+	refused := &pending{log: l, batches: []commitlog.Batch{bad}, done: make(chan struct{}, 1)}
+	fs.SetHook(vfstest.NewFaults(vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpWriteAt}, Name: journalDir + "/*"}).Hook)
+	c.commit([]*pending{mixed, refused})
+	assert.Empty(t, mixed.acks)
+	require.ErrorIs(t, mixed.err, commitlog.ErrOutcomeUnknown)
+	assert.Empty(t, refused.acks)
+	require.ErrorIs(t, refused.err, commitlog.ErrStorageFailed)
+	require.NotErrorIs(t, refused.err, commitlog.ErrOutcomeUnknown)
+}
