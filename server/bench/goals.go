@@ -37,14 +37,14 @@ func judge(r *results) []goal {
 // second entrant.
 func judgeOne(r *results) []goal {
 	var goals []goal
-	for _, value := range []string{"100", "1K"} {
-		g := goal{id: "G2", what: "one writer, " + value + " B: p50 beside a bare loop", want: 1.15, atMost: true}
-		g.against(r.find(groupOne+"/batch=1/value="+value), 0, 1, measure.Latency50)
+	for _, value := range smallSizes() {
+		g := goal{id: "G2", what: "one writer, " + report.Size(value) + ": p50 beside a bare loop", want: 1.15, atMost: true}
+		g.against(r.find(groupOne+"/batch=1/value="+short(value)), 0, 1, measure.Latency50)
 		goals = append(goals, g)
 	}
-	for _, value := range []string{"100", "1K"} {
-		g := goal{id: "G2", what: "batches of 100 x " + value + " B: rate beside a bare loop", want: 0.8}
-		g.against(r.find(groupOne+"/batch=100/value="+value), 0, 1, measure.Rate)
+	for _, value := range smallSizes() {
+		g := goal{id: "G2", what: "batches of 100 x " + report.Size(value) + ": rate beside a bare loop", want: 0.8}
+		g.against(r.find(groupOne+"/batch=100/value="+short(value)), 0, 1, measure.Rate)
 		goals = append(goals, g)
 	}
 	return goals
@@ -54,9 +54,9 @@ func judgeOne(r *results) []goal {
 func judgeMany(r *results) []goal {
 	var goals []goal
 	for _, kind := range []string{"burst", "sustained"} {
-		for _, value := range []string{"100", "1K"} {
-			g := goal{id: "G13", what: fmt.Sprintf("many logs beside one, 256 goroutines, %s B, %s: rate", value, kind), want: 0.5}
-			g.against(r.find(groupMany+"/"+kind+"/value="+value), 1, 0, measure.Rate)
+		for _, value := range smallSizes() {
+			g := goal{id: "G13", what: fmt.Sprintf("many logs beside one, 256 goroutines, %s, %s: rate", report.Size(value), kind), want: 0.5}
+			g.against(r.find(groupMany+"/"+kind+"/value="+short(value)), 1, 0, measure.Rate)
 			goals = append(goals, g)
 		}
 	}
@@ -83,10 +83,10 @@ func (g *goal) against(outcomes []measure.Outcome, a, b int, figure func(measure
 
 // judgeGrowth is what of G12, G13 and G14 concerns opening and the disk.
 func judgeGrowth(r *results) []goal {
-	perSegment := goal{id: "G12", what: "open, for each sealed segment", want: 20, atMost: true, show: microseconds, value: math.NaN()}
+	perSegment := goal{id: "G12", what: "open, for each of many sealed segments, all else included", want: 20, atMost: true, show: microseconds, value: math.NaN()}
 	if len(r.openings) == 2 {
 		few, many := r.openings[0], r.openings[1]
-		perSegment.value = float64(growth.PerSegment(few, many)) / float64(time.Microsecond)
+		perSegment.value = float64(many.Open) / float64(many.Segments) / float64(time.Microsecond)
 		perSegment.detail = fmt.Sprintf("%d in %s, %d in %s", few.Segments, round(few.Open), many.Segments, round(many.Open))
 	}
 	small := goal{id: "G13", what: fmt.Sprintf("many small logs, %d x %d B in each: disk beside the journal", growth.SmallRecords, growth.SmallValueBytes),

@@ -65,6 +65,7 @@ func (s sizes) logCounts() []int { return []int{1, 100, s.logs} }
 func (s sizes) curveLogs() []int { return []int{1, 10, 100, 1000, s.logs} }
 func writerCounts() []int        { return []int{1, 16, 256} }
 func valueSizes() []int          { return []int{100, 1 << 10, 64 << 10} }
+func smallSizes() []int          { return []int{100, 1 << 10} }
 func curveWriters() []int        { return []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 1024} }
 func batchSizes() []int          { return []int{1, 100, 1000} }
 
@@ -144,7 +145,7 @@ func entrants(load peer.Load, peers ...peer.Peer) []measure.Entrant {
 
 // one compares a single writer, whose latency is the disk's, with bare loops.
 func (p *planner) one() {
-	for _, value := range []int{100, 1 << 10} {
+	for _, value := range smallSizes() {
 		for _, batch := range batchSizes() {
 			load := peer.Load{Logs: 1, Writers: 1, Batch: batch, ValueBytes: value}
 			p.contest(groupOne, fmt.Sprintf("batch=%d/value=%s", batch, short(value)), batch <= 100, p.effort(),
@@ -158,7 +159,7 @@ func (p *planner) appends() {
 		for _, writers := range writerCounts() {
 			for _, value := range valueSizes() {
 				name := fmt.Sprintf("logs=%d/writers=%d/value=%s", logs, writers, short(value))
-				quick := value == 100 && (logs <= 100 || writers == 256) || value == 64<<10 && logs == 1 && writers == 16
+				quick := value == 100 && logs <= 100 || value == 64<<10 && logs == 1 && writers == 16
 				load := peer.Load{Logs: logs, Writers: writers, Batch: 1, ValueBytes: value}
 				p.contest(groupAppend, name, quick, p.effort(),
 					entrants(load, peer.Engine{}, peer.Files{}, peer.Bare{}, peer.Bare{Space: peer.Growing})...)

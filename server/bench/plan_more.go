@@ -17,7 +17,7 @@ const (
 
 // many compares our engine with itself: one log, and many.
 func (p *planner) many() {
-	for _, value := range []int{100, 1 << 10} {
+	for _, value := range smallSizes() {
 		load := peer.Load{Logs: 1, Writers: 256, Batch: 1, ValueBytes: value}
 		one := label(measure.Entrant{Peer: peer.Engine{}, Load: load}, "%s", logsLabel(1))
 		load.Logs = p.o.sizes.logs

@@ -53,9 +53,9 @@ func charts(r *results) []report.Chart {
 	writers := func(l peer.Load) float64 { return float64(l.Writers) }
 	logs := func(l peer.Load) float64 { return float64(l.Logs) }
 	all := []report.Chart{
-		{Title: "Group commit: rate, one log, 100 B", X: "goroutines", Y: "records/s", Curves: curves(r, groupCurve, writers, measure.Rate)},
-		{Title: "Group commit: p50, one log, 100 B", X: "goroutines", Y: "µs", Curves: curves(r, groupCurve, writers, measure.Latency50)},
-		{Title: "Number of logs: rate, 256 goroutines, 100 B", X: "logs", Y: "records/s", Curves: curves(r, groupLogs, logs, measure.Rate)},
+		{Title: "Group commit: rate, one log, 100 B", X: "goroutines", Base: 2, Y: "records/s", Curves: curves(r, groupCurve, writers, measure.Rate)},
+		{Title: "Group commit: p50, one log, 100 B", X: "goroutines", Base: 2, Y: "µs", Curves: curves(r, groupCurve, writers, measure.Latency50)},
+		{Title: "Number of logs: rate, 256 goroutines, 100 B", X: "logs", Base: 10, Y: "records/s", Curves: curves(r, groupLogs, logs, measure.Rate)},
 	}
 	var drawn []report.Chart
 	for _, c := range all {

@@ -90,14 +90,6 @@ func MeasureOpening(dir string, segments, rounds int) (Opening, error) {
 	return o, nil
 }
 
-// PerSegment is what each further segment adds to the time to open.
-func PerSegment(few, many Opening) time.Duration {
-	if many.Segments <= few.Segments {
-		return 0
-	}
-	return (many.Open - few.Open) / time.Duration(many.Segments-few.Segments)
-}
-
 // Small is what many small logs take.
 type Small struct {
 	Logs   int

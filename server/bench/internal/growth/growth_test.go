@@ -3,7 +3,6 @@ package growth_test
 import (
 	"os"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,12 +33,4 @@ func TestGrowth(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left)
-}
-
-// Goal: what a segment costs is the slope between two sizes.
-func TestPerSegment(t *testing.T) {
-	few := growth.Opening{Segments: 100, Open: 3 * time.Millisecond}
-	many := growth.Opening{Segments: 1100, Open: 13 * time.Millisecond}
-	assert.Equal(t, 10*time.Microsecond, growth.PerSegment(few, many))
-	assert.Zero(t, growth.PerSegment(many, many))
 }

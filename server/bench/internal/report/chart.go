@@ -11,6 +11,7 @@ import (
 // A Chart is curves over two axes, both logarithmic.
 type Chart struct {
 	Title, X, Y string
+	Base        float64 // of the x axis: each of its lines is so many times the one before; that of y is 10
 	Curves      []Curve
 }
 
@@ -58,17 +59,17 @@ func (c *Chart) draw(b *strings.Builder) {
 	}
 	const right, bottom = chartWidth - plotRight, chartHeight - plotEnd
 	text(plotLeft, 22, `font-size="14" font-weight="bold"`, c.Title)
-	x := c.axis(func(p Point) float64 { return p.X }, 2, plotLeft, right)
+	x := c.axis(func(p Point) float64 { return p.X }, c.Base, plotLeft, right)
 	y := c.axis(func(p Point) float64 { return p.Y }, 10, bottom, plotTop)
 	for _, v := range x.ticks() {
 		at := x.place(v)
 		fmt.Fprintf(b, `<path d="M%.1f %d V%d" stroke="#ddd"/>`+"\n", at, plotTop, bottom)
-		text(at, bottom+16, `text-anchor="middle"`, Count(v))
+		text(at, bottom+16, `text-anchor="middle"`, tick(v))
 	}
 	for _, v := range y.ticks() {
 		at := y.place(v)
 		fmt.Fprintf(b, `<path d="M%d %.1f H%d" stroke="#ddd"/>`+"\n", plotLeft, at, right)
-		text(plotLeft-6, at+4, `text-anchor="end"`, Count(v))
+		text(plotLeft-6, at+4, `text-anchor="end"`, tick(v))
 	}
 	text((plotLeft+right)/2, chartHeight-14, `text-anchor="middle"`, c.X)
 	text(0, 0, fmt.Sprintf(`transform="translate(16 %d) rotate(-90)" text-anchor="middle"`, (plotTop+bottom)/2), c.Y)
@@ -123,4 +124,15 @@ func (a axis) ticks() []float64 {
 		t = append(t, math.Pow(a.base, e))
 	}
 	return t
+}
+
+// tick is a value beside an axis.
+func tick(v float64) string {
+	switch {
+	case v >= 1e6:
+		return fmt.Sprintf("%gM", v/1e6)
+	case v >= 1e4:
+		return fmt.Sprintf("%gk", v/1e3)
+	}
+	return fmt.Sprintf("%g", v)
 }

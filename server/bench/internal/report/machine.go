@@ -81,6 +81,9 @@ func mountOf(path, mountinfo string) string {
 		inside := point == "/" || path == point || strings.HasPrefix(path, point+"/")
 		if inside && len(point) >= len(best) {
 			best, kind = point, fmt.Sprintf("%s (%s) on %s", b[0], f[5], b[1])
+			if b[0] == "tmpfs" || b[0] == "ramfs" {
+				kind += ", which is memory: a sync costs nothing here, and the figures say nothing about disks"
+			}
 		}
 	}
 	return kind

@@ -47,11 +47,11 @@ short line`
 		"/data":         "xfs (rw,noatime) on /dev/sdb",
 		"/data/a":       "xfs (rw,noatime) on /dev/sdb",
 		"/database":     "ext4 (rw,relatime) on /dev/root",
-		"/tmp/a/b":      "tmpfs (rw) on tmpfs",
 		"/with space/a": "btrfs (rw) on /dev/sdc",
 	} {
 		assert.Equal(t, want, mountOf(path, mounts), path)
 	}
+	assert.Contains(t, mountOf("/tmp/a/b", mounts), "tmpfs (rw) on tmpfs, which is memory")
 	assert.Equal(t, unknown, mountOf("/", ""))
 }
 
@@ -73,10 +73,10 @@ func TestReport(t *testing.T) {
 func TestSVG(t *testing.T) {
 	for name, charts := range map[string][]Chart{
 		"none":           nil,
-		"no curve":       {{Title: "<empty>"}},
-		"one point":      {{Curves: []Curve{{Name: "a & b", Points: []Point{{1, 1}}}}}},
-		"no figure":      {{Curves: []Curve{{Points: []Point{{0, 1}, {1, math.NaN()}, {2, 5}}}}}},
-		"several curves": {{Curves: []Curve{{Points: []Point{{1, 10}, {256, 1e6}}}, {Points: []Point{{4, 3}}}}}, {}},
+		"no curve":       {{Title: "<empty>", Base: 2}},
+		"one point":      {{Base: 2, Curves: []Curve{{Name: "a & b", Points: []Point{{1, 1}}}}}},
+		"no figure":      {{Base: 2, Curves: []Curve{{Points: []Point{{0, 1}, {1, math.NaN()}, {2, 5}}}}}},
+		"several curves": {{Base: 2, Curves: []Curve{{Points: []Point{{1, 10}, {256, 1e6}}}, {Points: []Point{{4, 3}}}}}, {Base: 10}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -107,4 +107,7 @@ func TestAxis(t *testing.T) {
 	y := c.axis(func(p Point) float64 { return p.Y }, 10, 300, 0)
 	assert.Equal(t, []float64{100, 1000, 10000, 100000}, y.ticks())
 	assert.InDelta(t, 300, y.place(100), 1e-6)
+	for want, v := range map[string]float64{"0.1": 0.1, "1": 1, "1024": 1024, "10k": 1e4, "100k": 1e5, "1M": 1e6} {
+		assert.Equal(t, want, tick(v))
+	}
 }
