@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"testing"
 	"time"
 
@@ -116,18 +117,36 @@ func testWaitMany(t *testing.T, log commitlog.CommitLog) {
 	})
 }
 
-// Goal: a wait far beyond the end sleeps through the records before its offset.
+// Goal: a wait beyond the end sleeps through the records before its offset and
+// ends with the one at it. Method: many waiters, of which nearly all stand when
+// the first record comes; none may end until the context of half of them does,
+// which leaves the rest to the last record.
 func testWaitBeyond(t *testing.T, log commitlog.CommitLog) {
-	ctx := patient(t)
-	const offset = 10
-	together(t, 2, func(i int) error {
-		if i == 1 {
-			return waitAndRead(ctx, log, offset)
-		}
-		for range offset + 1 {
-			if _, err := log.Append(ctx, batch("a")); err != nil {
-				return err
+	const waiters, offset = 40, 3
+	ctx, cancel := context.WithCancel(patient(t))
+	var begun sync.WaitGroup
+	begun.Add(waiters)
+	together(t, waiters+1, func(i int) error {
+		switch {
+		case i == waiters:
+			begun.Wait()
+			for n := range offset + 1 {
+				if n == offset {
+					cancel()
+				}
+				if _, err := log.Append(context.Background(), batch("a")); err != nil {
+					return err
+				}
 			}
+			return nil
+		case i%2 == 0:
+			begun.Done()
+			return waitAndRead(patient(t), log, offset)
+		}
+		begun.Done()
+		b, err := log.Wait(ctx, offset+1) // one more than ever comes
+		if !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("a wait at %d ends at %+v with %w", offset+1, b, err)
 		}
 		return nil
 	})
