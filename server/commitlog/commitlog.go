@@ -38,9 +38,10 @@ type Bounds struct {
 // A Batch is what one request appends: its records are appended all or none,
 // at contiguous offsets.
 type Batch struct {
-	// Records to append, at least one. Their Offset and Time are ignored. The
-	// engine may keep the slices they refer to until the outcome is decided, so
-	// the caller does not change them after the call, whatever it returned.
+	// Records to append, at least one. Their Offset and Time are ignored, and
+	// none of them is changed. The engine may keep the slices they refer to until
+	// the outcome is decided, so the caller does not change them after the call,
+	// whatever it returned.
 	Records []Record
 
 	// ExpectedOffset, if not nil, is the offset that the first record must get.
@@ -75,8 +76,8 @@ type CommitLog interface {
 	Append(ctx context.Context, batches ...Batch) (acks []Ack, err error)
 
 	// Read returns records from the offset on, as many as exist, are durable
-	// and fit max, and at least one. The run is appended to buf's array if that
-	// is large enough, so that a caller can reuse it.
+	// and fit max, and at least one. The run takes the place of what buf holds,
+	// in its array if that is large enough, so that a caller can reuse it.
 	//
 	// It never waits. Errors: [*OffsetError] if from is not within the bounds;
 	// [*DamagedError] if the record at from is damaged (a run ends before a

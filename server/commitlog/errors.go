@@ -65,6 +65,13 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("%d %s are over the limit of %d", e.Size, e.What, e.Limit)
 }
 
+// InvalidBatchError reports a batch that no log can hold.
+type InvalidBatchError struct {
+	Why string
+}
+
+func (e *InvalidBatchError) Error() string { return "invalid batch: " + e.Why }
+
 // DamagedError reports records that the disk no longer holds as they were
 // written: the offsets from First up to but not including Next. Its text is for
 // the operator: it may name files, and never goes to a client.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 // Limits bound what one batch may hold. Engines hold every batch to them, so
@@ -51,9 +52,12 @@ func (l Limits) Validate() error {
 	return nil
 }
 
-// Check returns a [*TooLargeError] if the batch is over a limit. A batch without
-// records is the caller's mistake, which is not checked here.
+// Check returns a [*TooLargeError] if the batch is over a limit, and an
+// [*InvalidBatchError] if it has no records or a header name that is not UTF-8.
 func (l Limits) Check(b Batch) error {
+	if len(b.Records) == 0 {
+		return &InvalidBatchError{Why: "it has no records"}
+	}
 	if n := len(b.Records); n > l.BatchRecords {
 		return &TooLargeError{What: "batch records", Size: uint64(n), Limit: uint64(l.BatchRecords)}
 	}
@@ -69,6 +73,9 @@ func (l Limits) Check(b Batch) error {
 		headers := 0
 		for _, h := range r.Headers {
 			headers += len(h.Name) + len(h.Value)
+			if !utf8.ValidString(h.Name) {
+				return &InvalidBatchError{Why: "a header name is not UTF-8"}
+			}
 		}
 		if headers > l.HeaderBytes {
 			return &TooLargeError{What: "header bytes", Size: uint64(headers), Limit: uint64(l.HeaderBytes)}

@@ -156,3 +156,13 @@ func TestCheckLogName(t *testing.T) {
 		assert.Equal(t, inside, commitlog.CheckLogName(string([]byte{'a', byte(c), 'b'})) == nil, "byte %d inside", c)
 	}
 }
+
+// A batch that no log can hold is refused as such, whatever the limits.
+func TestLimitsCheckRefusesInvalidBatches(t *testing.T) {
+	var invalid *commitlog.InvalidBatchError
+	require.ErrorAs(t, commitlog.DefaultLimits().Check(commitlog.Batch{}), &invalid)
+	record := commitlog.Record{Headers: []commitlog.Header{{Name: "caf\xe9"}}}
+	require.ErrorAs(t, commitlog.DefaultLimits().Check(commitlog.Batch{Records: []commitlog.Record{record}}), &invalid)
+	record.Headers[0].Name = "café"
+	require.NoError(t, commitlog.DefaultLimits().Check(commitlog.Batch{Records: []commitlog.Record{record}}))
+}

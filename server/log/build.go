@@ -115,7 +115,7 @@ func (b *builder) close(continued bool) {
 	if continued {
 		b.header.Flags |= frame.Continued
 	}
-	b.header.Put(buf[b.at:], g.Nonce, l.chain)
+	b.header.Put(buf[b.at:], g.Seed, l.chain)
 	l.chain = b.header.Chain
 	size := b.pad()
 	b.group.Added(b.at)

@@ -67,14 +67,19 @@ func (d *dirty) take(n int) []segment.Dirty {
 }
 
 // boundDirty keeps the number of open files in bounds when very many logs are
-// written to between two checkpoints: it syncs the oldest early. The journal
-// still has all that went there, so a torn later write of a shared block is
-// made good from it.
+// written to between two checkpoints: it asks for the next one, and if that does
+// not keep up syncs the oldest itself. The journal still has all that went
+// there, so a torn later write of a shared block is made good from it.
 func (e *Engine) boundDirty() error {
-	if len(e.dirty.segments) <= e.options.OpenFiles {
+	switch n := len(e.dirty.segments); {
+	case n <= e.options.OpenFiles:
 		return nil
+	case n <= 2*e.options.OpenFiles && !e.options.inline:
+		e.wantCheckpoint()
+		return nil
+	default:
+		return syncAll(e.dirty.take(n/4+1), e.options.inline)
 	}
-	return syncAll(e.dirty.take(len(e.dirty.segments)/4+1), e.options.inline)
 }
 
 // A cut is what one checkpoint takes with it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/proglog/proglog/server/commitlog"
@@ -22,7 +23,6 @@ const (
 	DefaultGroupBytes       = 1 << 20
 	DefaultFreeBytes        = 64 << 20
 	DefaultIndexCacheBytes  = 64 << 20
-	DefaultOpenFiles        = 2048
 	DefaultSealAfter        = 100 * time.Millisecond
 )
 
@@ -63,8 +63,10 @@ type Options struct {
 	// by default.
 	IndexCacheBytes int64
 
-	// OpenFiles bounds the segment files that are open at a time: 2,048 by
-	// default.
+	// OpenFiles bounds the segment files that are open at a time. By default it
+	// is a quarter of what the process may open, at most 16,384. When more logs
+	// than this are written to between two checkpoints, a checkpoint is made
+	// sooner; at twice as many, appends wait for it.
 	OpenFiles int
 
 	// SealAfter is how long the journal is idle before a mark is written that
@@ -116,7 +118,7 @@ func (o Options) withDefaults(dir string) (Options, error) {
 	}
 	defInt(&o.JournalFiles, DefaultJournalFiles)
 	defInt(&o.QueueBatches, DefaultQueueBatches)
-	defInt(&o.OpenFiles, DefaultOpenFiles)
+	defInt(&o.OpenFiles, defaultOpenFiles())
 	if o.SealAfter == 0 {
 		o.SealAfter = DefaultSealAfter
 	}
@@ -143,6 +145,16 @@ func (o Options) withDefaults(dir string) (Options, error) {
 		return o, errors.New("a size or a count is negative")
 	}
 	return o, nil
+}
+
+// defaultOpenFiles leaves room for connections.
+func defaultOpenFiles() int {
+	const most = 16384
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 256
+	}
+	return int(min(limit.Cur/4, most))
 }
 
 // maxSegmentBytes keeps positions, with a batch beyond it, in the index's 32 bits.

@@ -2,7 +2,6 @@ package log
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"github.com/proglog/proglog/server/commitlog"
@@ -39,8 +38,6 @@ func sizeOf(b *commitlog.Batch) (n int64) {
 	return n
 }
 
-var errNoRecords = errors.New("a batch without records")
-
 // append is Log.Append.
 func (c *committer) append(ctx context.Context, l *Log, batches []commitlog.Batch) ([]commitlog.Ack, error) {
 	var acks []commitlog.Ack
@@ -49,12 +46,7 @@ func (c *committer) append(ctx context.Context, l *Log, batches []commitlog.Batc
 		var bad error
 		for n < len(batches) {
 			b := &batches[n]
-			if len(b.Records) == 0 {
-				bad = errNoRecords
-			} else {
-				bad = c.options.Limits.Check(*b)
-			}
-			if bad != nil {
+			if bad = c.options.Limits.Check(*b); bad != nil {
 				break
 			}
 			more := sizeOf(b)
@@ -108,6 +100,12 @@ func (c *committer) submit(ctx context.Context, p *pending) ([]commitlog.Ack, er
 		c.handOver()
 	} else {
 		c.mu.Unlock()
+	}
+	if ctx.Done() == nil {
+		<-p.done
+		acks, err := p.acks, p.err
+		p.release()
+		return acks, err
 	}
 	select {
 	case <-p.done:

@@ -148,7 +148,7 @@ func (r *recovery) records(h *frame.Header, b []byte) error {
 		return fmt.Errorf("log %d is not known", h.Log)
 	}
 	g := l.active()
-	if _, err := frame.Parse(b, g.Nonce); err != nil {
+	if _, err := frame.Parse(b, g.Seed); err != nil {
 		return fmt.Errorf("log %d: %w", h.Log, err)
 	}
 	if h.Segment == g.Number && h.Position == uint64(vfs.AlignUp(l.position)) {

@@ -58,7 +58,7 @@ func serveFlags(c *serveConfig, stderr io.Writer) *flag.FlagSet {
 	fs.Var(newSize(&e.QueueBytes, plog.DefaultQueueBytes), "queue-bytes", "most `bytes` that wait to be appended")
 	fs.Var(newSize(&e.FreeBytes, plog.DefaultFreeBytes), "min-free-bytes", "`bytes` of the disk that are left free")
 	fs.Var(newSize(&e.IndexCacheBytes, plog.DefaultIndexCacheBytes), "index-cache-bytes", "most `bytes` of memory for indexes")
-	fs.Var(newSize(&e.OpenFiles, plog.DefaultOpenFiles), "open-files", "most segment files open at a time, a `count`")
+	fs.Var(newSize(&e.OpenFiles, 0), "open-files", "most segment files open at a time, a `count`; 0 is a quarter of what the process may open, at most 16384")
 	return fs
 }
 

@@ -140,6 +140,9 @@ func judgeRequest(err error) (verdict, bool) {
 		v.detail.Limit = &e.Limit
 		return v, true
 	}
+	if e, ok := errors.AsType[*commitlog.InvalidBatchError](err); ok {
+		return newVerdict(connect.CodeInvalidArgument, logv1.Reason_REASON_INVALID_REQUEST, e.Error()), true
+	}
 	if e, ok := errors.AsType[*commitlog.LogSealedError](err); ok {
 		v := newVerdict(connect.CodeFailedPrecondition, logv1.Reason_REASON_LOG_SEALED, e.Error())
 		v.detail.NextOffset = &e.Next

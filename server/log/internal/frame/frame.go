@@ -82,11 +82,19 @@ func Checksum(b []byte) uint32 { return crc32.Checksum(b, table) }
 // Update adds b to a CRC-32C.
 func Update(crc uint32, b []byte) uint32 { return crc32.Update(crc, table, b) }
 
-// Put writes the header into b's first 64 bytes. The checksum over it starts
-// from the segment's nonce, so that no bytes of another segment, and none that a
-// client sent, pass for a frame of this one. Chain is computed from prev, the
-// chain of the log's frame before, and set in h.
-func (h *Header) Put(b []byte, nonce uint64, prev uint32) {
+// Seed is what the checksums of a segment's frame headers start from: the
+// checksum of its nonce. So no bytes of another segment, and none that a client
+// sent, pass for a frame of this one.
+func Seed(nonce uint64) uint32 {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], nonce)
+	return Checksum(b[:])
+}
+
+// Put writes the header into b's first 64 bytes, with a checksum that starts
+// from the segment's seed. Chain is computed from prev, the chain of the log's
+// frame before, and set in h.
+func (h *Header) Put(b []byte, seed, prev uint32) {
 	b = b[:HeaderSize]
 	le := binary.LittleEndian
 	le.PutUint32(b[0:], magic)
@@ -103,16 +111,14 @@ func (h *Header) Put(b []byte, nonce uint64, prev uint32) {
 	le.PutUint32(b[56:], h.Segment)
 	h.Chain = chain(b, prev)
 	le.PutUint32(b[60:], h.Chain)
-	le.PutUint32(b[4:], headerCRC(b, nonce))
+	le.PutUint32(b[4:], headerCRC(b, seed))
 }
 
 // chain covers the header, and by its payload checksum the payload.
 func chain(b []byte, prev uint32) uint32 { return crc32.Update(prev, table, b[8:60]) }
 
-func headerCRC(b []byte, nonce uint64) uint32 {
-	var seed [8]byte
-	binary.LittleEndian.PutUint64(seed[:], nonce)
-	return crc32.Update(Checksum(seed[:]), table, b[8:HeaderSize])
+func headerCRC(b []byte, seed uint32) uint32 {
+	return crc32.Update(seed, table, b[8:HeaderSize])
 }
 
 // What is wrong with a frame.
@@ -124,7 +130,7 @@ var (
 )
 
 // Peek reads the header at the start of b without its checksum, which needs the
-// segment's nonce. Whoever calls it knows by another checksum that the header is
+// segment's seed. Whoever calls it knows by another checksum that the header is
 // whole.
 func Peek(b []byte) (Header, error) {
 	if len(b) < HeaderSize {
@@ -155,12 +161,12 @@ func Peek(b []byte) (Header, error) {
 }
 
 // Parse reads the header at the start of b and checks it.
-func Parse(b []byte, nonce uint64) (Header, error) {
+func Parse(b []byte, seed uint32) (Header, error) {
 	h, err := Peek(b)
 	if err != nil {
 		return Header{}, err
 	}
-	if binary.LittleEndian.Uint32(b[4:]) != headerCRC(b, nonce) {
+	if binary.LittleEndian.Uint32(b[4:]) != headerCRC(b, seed) {
 		return Header{}, ErrHeader
 	}
 	return h, nil

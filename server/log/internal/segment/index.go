@@ -51,40 +51,43 @@ func (x *index) add(base, offset uint64, pos int64) {
 	x.high.Store(&high)
 }
 
-// lookup returns the last indexed frame that begins at or below the offset.
-func (g *Segment) lookup(offset uint64) (frameOffset uint64, pos int64, err error) {
+// lookup returns where the last indexed frame is that begins at or below the
+// offset, and where the next one is; 0 if that is not known.
+func (g *Segment) lookup(offset uint64) (frameOffset uint64, pos, next int64, err error) {
+	var high []entry
 	if p := g.index.high.Load(); p != nil {
-		if high := *p; len(high) > 0 && offset >= high[0].offset(g.Base) {
-			e := find(high, g.Base, offset)
-			return e.offset(g.Base), e.position(), nil
-		}
+		high = *p
+	}
+	if len(high) > 0 && offset >= high[0].offset(g.Base) {
+		frameOffset, pos, next = find(high, g.Base, offset)
+		return frameOffset, pos, next, nil
 	}
 	low, err := g.lowIndex()
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	if len(low) == 0 || offset < low[0].offset(g.Base) {
-		return g.Base, HeaderSize, nil // the first frame may be damaged, and so not in the index
+		return g.Base, HeaderSize, 0, nil // the first frame may be damaged, and so not in the index
 	}
-	e := find(low, g.Base, offset)
-	return e.offset(g.Base), e.position(), nil
+	frameOffset, pos, next = find(low, g.Base, offset)
+	return frameOffset, pos, next, nil
 }
 
-// find returns the last entry at or below an offset that is not below the first.
-func find(entries []entry, base, offset uint64) entry {
-	i, found := slices.BinarySearchFunc(entries, offset, func(e entry, offset uint64) int {
-		switch o := e.offset(base); {
-		case o < offset:
-			return -1
-		case o > offset:
-			return 1
+// find returns the last entry at or below an offset that is not below the
+// first, and the position of the entry after it; 0 behind the last.
+func find(entries []entry, base, offset uint64) (frameOffset uint64, pos, next int64) {
+	lo, hi := 0, len(entries)
+	for lo+1 < hi {
+		if mid := (lo + hi) / 2; entries[mid].offset(base) <= offset {
+			lo = mid
+		} else {
+			hi = mid
 		}
-		return 0
-	})
-	if !found && i > 0 {
-		i--
 	}
-	return entries[i]
+	if lo+1 < len(entries) {
+		next = entries[lo+1].position()
+	}
+	return entries[lo].offset(base), entries[lo].position(), next
 }
 
 // lowIndex returns the part of the index below lowEnd: from memory, from the

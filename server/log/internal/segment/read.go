@@ -78,21 +78,32 @@ func (g *Segment) Read(out []byte, from, limit uint64, max commitlog.ReadLimit) 
 }
 
 func (g *Segment) read(out []byte, from, limit uint64, max commitlog.ReadLimit) ([]byte, uint64, error) {
-	offset, pos, err := g.lookup(from)
+	offset, pos, indexed, err := g.lookup(from)
 	if err != nil {
 		return out, from, &commitlog.DamagedError{First: from, Next: limit, Cause: err}
 	}
+	// One record is before the next indexed frame; many take large strides.
+	one := max.Records == 1 || limit-from == 1
+	want := int64(largeRead)
+	switch {
+	case one && indexed > pos:
+		want = min(indexed-pos, largeRead)
+	case one, max.Bytes > 0 && max.Bytes < smallRead:
+		want = smallRead
+	}
 	pool := &g.set.small
-	if max.Records != 1 && limit-from > 1 && (max.Bytes == 0 || max.Bytes > smallRead) {
+	if want > smallRead {
 		pool = &g.set.large
 	}
 	scratch := pool.Get().(*[]byte)
 	defer pool.Put(scratch)
+	chunk := (*scratch)[:want]
 	r := reader{g: g, out: out, from: from, at: from, limit: limit, max: max}
 	for offset < limit && !r.full {
-		n, next, err := r.step(*scratch, pos, offset)
+		n, next, err := r.step(chunk, pos, offset)
 		pos, offset = pos+int64(n), next
 		if err == nil {
+			chunk = *scratch // if there is more to read, it is behind what was indexed
 			continue
 		}
 		if r.at > from {
@@ -138,7 +149,7 @@ func (r *reader) frames(chunk []byte, pos int64, offset uint64) (n int, next uin
 	for offset < r.limit && !r.full {
 		rest := chunk[n:]
 		if len(rest) < frame.HeaderSize {
-			if n > 0 || len(chunk) == smallRead || len(chunk) == largeRead {
+			if n > 0 {
 				return n, offset, nil // the next chunk has it
 			}
 			return n, offset, frame.ErrShort

@@ -70,6 +70,7 @@ func (s *Set) Close() error { return s.files.close() }
 // number read it meanwhile.
 type Segment struct {
 	Spec
+	Seed   uint32 // of the checksums of frame headers
 	set    *Set
 	handle atomic.Pointer[handle]
 	pin    *handle // keeps the store open from its first write to its sync; the writer's
@@ -78,14 +79,14 @@ type Segment struct {
 
 // New returns a segment whose file is not yet there: Create makes it.
 func (s *Set) New(spec Spec) *Segment {
-	g := &Segment{Spec: spec, set: s}
+	g := &Segment{Spec: spec, Seed: frame.Seed(spec.Nonce), set: s}
 	g.index.low.Store(&[]entry{})
 	return g
 }
 
 // Existing returns a segment whose file holds frames up to a position.
 func (s *Set) Existing(spec Spec, end int64) *Segment {
-	g := &Segment{Spec: spec, set: s}
+	g := &Segment{Spec: spec, Seed: frame.Seed(spec.Nonce), set: s}
 	g.index.lowEnd = end
 	return g
 }
@@ -225,7 +226,7 @@ func (g *Segment) readAt(b []byte, pos int64) ([]byte, error) {
 
 // Parse checks that the bytes at a position are a frame of this segment.
 func (g *Segment) parse(b []byte, pos int64) (frame.Header, error) {
-	h, err := frame.Parse(b, g.Nonce)
+	h, err := frame.Parse(b, g.Seed)
 	if err != nil {
 		return h, err
 	}
