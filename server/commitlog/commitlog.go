@@ -47,6 +47,28 @@ type Batch struct {
 	// ExpectedOffset, if not nil, is the offset that the first record must get.
 	// If it would get another, the batch fails with [*OffsetMismatchError].
 	ExpectedOffset *uint64
+
+	// Producer, if not nil, makes a retry of the batch recognisable.
+	Producer *Producer
+}
+
+// A Producer names a batch, so that a retry is answered with the first ack, and
+// a writer that was replaced is refused. A producer's first sequence is 0, and so
+// is the first of each epoch; each next batch has the next one.
+//
+// What is remembered is bounded by a [DedupWindow]: whatever lies beyond it is
+// refused with [*SequenceForgottenError] and never appended again.
+type Producer struct {
+	ID       string // 1 to 64 bytes
+	Epoch    uint64 // a higher one fences all lower ones
+	Sequence uint64
+}
+
+// A DedupWindow bounds what an engine remembers of a log's producers.
+type DedupWindow struct {
+	Acks      int           // of each producer, the latest
+	MaxAge    time.Duration // of a producer's latest batch
+	Producers int           // of each log, those that were active last
 }
 
 // An Ack says where a batch stands: its records have the offsets from First up
@@ -65,6 +87,14 @@ type CommitLog interface {
 	// batches before it, err is why it failed, and nothing after it is appended.
 	// Concurrent calls are ordered in some way, and the batches of one call may
 	// have those of others between them.
+	//
+	// A batch is judged in this order: limits ([*TooLargeError],
+	// [*InvalidBatchError]); a sequence that its producer had before, which is
+	// answered with the first ack, or is [*SequenceReusedError] or
+	// [*SequenceForgottenError]; a lower epoch ([*FencedError]); a log that is
+	// sealed ([*LogSealedError]); a sequence that is not the next
+	// ([*SequenceGapError]); the expected offset ([*OffsetMismatchError]); room
+	// ([ErrStorageFull]). A refused batch does not use up its sequence.
 	//
 	// An acked batch is durable, and so is all before it. An error that is
 	// [ErrOutcomeUnknown] leaves open whether the failed batch is, or will be
@@ -86,7 +116,8 @@ type CommitLog interface {
 
 	// Wait returns when the log's next offset is above the given one, with the
 	// bounds then. It never polls. Errors: the context's; [ErrClosed] when the
-	// engine closes; [*LogSealedError] when the log has ended at or below offset.
+	// engine closes; [*LogSealedError] when the log has ended at or below offset;
+	// [*LogNotFoundError] when the log is deleted.
 	Wait(ctx context.Context, offset uint64) (Bounds, error)
 
 	// Bounds returns the bounds of what is durable. It does not block.
@@ -94,6 +125,49 @@ type CommitLog interface {
 
 	// ID returns the log's identity: random, given at creation.
 	ID() string
+
+	// FindTime returns the offset of the first record with this timestamp or a
+	// later one; the next offset if there is none. Error: [*DamagedError].
+	FindTime(ctx context.Context, t time.Time) (offset uint64, err error)
+
+	// Info describes the log.
+	Info(ctx context.Context) (Info, error)
+
+	// Trim removes the records below an offset, all of them if it is beyond the
+	// end, and returns the log's first offset then. It is durable on return, and
+	// never undone. Offsets below it are trimmed from then on, also for those
+	// who read at this moment. A lower offset than the first changes nothing.
+	Trim(ctx context.Context, first uint64) (uint64, error)
+}
+
+// Info describes a log as it is at one moment.
+type Info struct {
+	Name string
+	ID   string
+	Bounds
+	Bytes     uint64    // that the records take in storage, about
+	FirstTime time.Time // timestamp of the first record; zero in an empty log
+	LastTime  time.Time // timestamp of the last record ever appended; zero if there was none
+	Settings
+}
+
+// Settings are what can be set of a log.
+type Settings struct {
+	Retention Retention
+	Sealed    bool // the log takes no more records, ever
+}
+
+// Retention says how long records are kept. Whatever is exceeded first removes
+// the oldest records, by itself and soon. A zero field is no bound.
+type Retention struct {
+	MaxAge   time.Duration
+	MaxBytes uint64
+}
+
+// A Change says what to set of a log; a nil field stays as it is.
+type Change struct {
+	Retention *Retention
+	Sealed    *bool
 }
 
 // A ReadLimit bounds a run. A zero field is no bound. One record is always
@@ -121,9 +195,20 @@ type Engine interface {
 	// Log returns the log of that name. Error: [*LogNotFoundError].
 	Log(ctx context.Context, name string) (CommitLog, error)
 
-	// Create returns the log of that name, and makes it first if there is none.
-	// The creation is durable on return. Error: [*InvalidLogNameError].
-	Create(ctx context.Context, name string) (log CommitLog, created bool, err error)
+	// Put makes the log of that name if there is none, and changes its settings.
+	// It is durable on return. A log that takes the name of a deleted one goes on
+	// behind its offsets, with an identity of its own. Errors:
+	// [*InvalidLogNameError]; [ErrUnseal] for a change that would unseal.
+	Put(ctx context.Context, name string, change Change) (log CommitLog, created bool, err error)
+
+	// Delete removes the log of that name with its records. It is durable on
+	// return. Errors: [*LogNotFoundError]; [ErrDeleteDefault].
+	Delete(ctx context.Context, name string) error
+
+	// List returns logs whose names start with prefix and are above after, in
+	// byte order, at most max of them, and whether there are more. The default
+	// log, whose name is empty, is in it if after is nil.
+	List(ctx context.Context, prefix string, after *string, max int) (logs []Info, more bool, err error)
 
 	// Check returns nil if the engine takes appends, or why it does not.
 	Check() error
@@ -136,8 +221,13 @@ type Engine interface {
 // refuses with [*UnsupportedError]; it never imitates.
 type Capabilities struct {
 	ExpectedOffset bool
+	Producers      bool
 	NamedLogs      bool
+	Trim           bool // Trim, Delete and retention
+	Seal           bool
+	FindTime       bool
 	Durability     Durability
+	Dedup          DedupWindow
 }
 
 // Durability says what an ack means.

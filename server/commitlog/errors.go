@@ -28,6 +28,47 @@ var (
 	ErrStorageFailed = errors.New("storage failed, appends need a restart")
 )
 
+var (
+	// ErrUnseal: a sealed log stays sealed.
+	ErrUnseal = errors.New("a sealed log cannot be unsealed")
+	// ErrDeleteDefault: the default log always exists.
+	ErrDeleteDefault = errors.New("the default log cannot be deleted")
+)
+
+// FencedError reports a producer whose epoch is below the one in force.
+type FencedError struct{ Epoch uint64 }
+
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("a producer with this id and the higher epoch %d is in force", e.Epoch)
+}
+
+// SequenceGapError reports a sequence that is not the next one.
+type SequenceGapError struct {
+	Epoch    uint64 // in force
+	Expected uint64
+}
+
+func (e *SequenceGapError) Error() string {
+	return fmt.Sprintf("sequence %d of epoch %d was expected", e.Expected, e.Epoch)
+}
+
+// SequenceForgottenError reports a sequence that was, or may have been, appended
+// so long ago that its ack is forgotten. Nothing was appended now.
+type SequenceForgottenError struct {
+	Expected uint64 // the producer's next sequence; 0 if the producer is forgotten
+}
+
+func (e *SequenceForgottenError) Error() string {
+	return fmt.Sprintf("the outcome of this sequence is forgotten; the next is %d", e.Expected)
+}
+
+// SequenceReusedError reports a sequence that came before with other records.
+type SequenceReusedError struct{ Sequence uint64 }
+
+func (e *SequenceReusedError) Error() string {
+	return fmt.Sprintf("sequence %d came before with other records", e.Sequence)
+}
+
 // OffsetError reports an offset that cannot be read: below Bounds.First it was
 // trimmed, from Bounds.Next on it is not yet written.
 type OffsetError struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -15,6 +16,7 @@ type Limits struct {
 	HeaderBytes  int // of a record: names and values together
 	BatchRecords int // of a batch
 	BatchBytes   int // of a batch of two records or more: values, header names and header values
+	ProducerID   int // bytes of a producer's id
 }
 
 // MaxValueBytes is the highest that Limits.ValueBytes may be set: 16 MiB. It
@@ -29,7 +31,14 @@ func DefaultLimits() Limits {
 		HeaderBytes:  16 << 10,
 		BatchRecords: 1000,
 		BatchBytes:   2 << 20,
+		ProducerID:   64,
 	}
+}
+
+// DefaultDedupWindow returns what an engine remembers of producers unless an
+// operator changes it.
+func DefaultDedupWindow() DedupWindow {
+	return DedupWindow{Acks: 256, MaxAge: 7 * 24 * time.Hour, Producers: 10_000}
 }
 
 // Validate reports a limit outside its range.
@@ -44,6 +53,7 @@ func (l Limits) Validate() error {
 		{"header bytes", l.HeaderBytes, 0, 64 << 10},
 		{"batch records", l.BatchRecords, 1, 100_000},
 		{"batch bytes", l.BatchBytes, 1, MaxValueBytes},
+		{"producer id bytes", l.ProducerID, 1, 255},
 	} {
 		if f.v < f.least || f.v > f.most {
 			return fmt.Errorf("the limit of %s is %d, outside %d to %d", f.name, f.v, f.least, f.most)
@@ -60,6 +70,13 @@ func (l Limits) Check(b Batch) error {
 	}
 	if n := len(b.Records); n > l.BatchRecords {
 		return &TooLargeError{What: "batch records", Size: uint64(n), Limit: uint64(l.BatchRecords)}
+	}
+	if p := b.Producer; p != nil {
+		if n := len(p.ID); n == 0 {
+			return &InvalidBatchError{Why: "its producer has no id"}
+		} else if n > l.ProducerID {
+			return &TooLargeError{What: "producer id bytes", Size: uint64(n), Limit: uint64(l.ProducerID)}
+		}
 	}
 	total := 0
 	for i := range b.Records {
