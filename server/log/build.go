@@ -31,8 +31,9 @@ type builder struct {
 	spans   []span
 
 	log    *Log
-	header frame.Header // of the open frame
-	at     int          // of the open frame in the group's memory
+	block  producerBlock // that the next frame begins with; none without an id
+	header frame.Header  // of the open frame
+	at     int           // of the open frame in the group's memory
 	open   bool
 }
 
@@ -53,18 +54,23 @@ func (b *builder) begin(l *Log) {
 // add appends a batch that was judged good, and says what its ack will be.
 func (b *builder) add(batch *commitlog.Batch) commitlog.Ack {
 	l := b.log
-	if l.active() == nil || l.lost || b.end() >= b.segSize {
+	if l.active() == nil || l.lost || b.end() >= b.segSize || b.expired() {
 		b.close(false)
 		b.roll()
 	}
 	ack := commitlog.Ack{First: l.end, Time: time.Unix(0, l.time).UTC()}
+	if batch.Producer != nil {
+		b.close(false) // its block stands at the start of a frame
+		b.block = blockOf(batch)
+		l.producers.learn(b.block, l.end, l.time, l.engine.options.Dedup)
+	}
 	for i := range batch.Records {
 		rec := commitlog.Record{Offset: l.end, Time: ack.Time, Value: batch.Records[i].Value, Headers: batch.Records[i].Headers}
 		size := commitlog.EnvelopeSize(&rec)
 		if b.open && b.payload()+size > frame.TargetPayload {
 			b.close(i > 0)
 		}
-		b.group.Room(frame.HeaderSize + size + frame.Align)
+		b.group.Room(frame.HeaderSize + b.block.size() + size + frame.Align)
 		if !b.open {
 			b.openFrame()
 		}
@@ -98,7 +104,20 @@ func (b *builder) openFrame() {
 		Kind: frame.Records, Log: l.meta.number, Base: l.end,
 		Position: uint64(l.position), Time: l.time, Segment: l.active().Number,
 	}
+	if b.block.id != "" {
+		b.header.Flags |= frame.Producer
+		b.header.Aux = uint16(b.block.size())
+		b.group.SetBuf(b.block.append(b.group.Buf()))
+		b.block = producerBlock{}
+	}
 	b.open = true
+}
+
+// expired says whether the active segment holds only what retention by age
+// wants gone, or soon will: in a new one, new records do not keep the old.
+func (b *builder) expired() bool {
+	maxAge := b.log.meta.maxAge
+	return maxAge > 0 && b.log.time-b.log.active().Created > maxAge
 }
 
 // close completes the open frame and gives it a place in the segment.
@@ -139,7 +158,7 @@ func (b *builder) pad() int {
 // roll ends the active segment and begins the next.
 func (b *builder) roll() {
 	l := b.log
-	spec := segment.Spec{Log: l.meta.number, Number: 1, Base: l.end, Nonce: l.engine.options.nonce(), Chain: l.chain, Created: b.now}
+	spec := segment.Spec{Log: l.meta.number, Number: 1, Base: l.end, Nonce: l.engine.options.nonce(), Chain: l.chain, Created: l.time}
 	var sealed sealable
 	if g := l.active(); g != nil {
 		spec.Number = g.Number + 1

@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -66,6 +67,28 @@ func (d *dirty) take(n int) []segment.Dirty {
 	return list
 }
 
+// forget lets go of segments that are to be removed.
+func (d *dirty) forget(dropped []*segment.Segment) {
+	if len(dropped) == 0 {
+		return
+	}
+	gone := make(map[*segment.Segment]bool, len(dropped))
+	for _, g := range dropped {
+		gone[g] = true
+	}
+	kept := d.segments[:0]
+	for _, g := range d.segments {
+		if gone[g] {
+			g.TakeDirty().Release()
+			continue
+		}
+		kept = append(kept, g)
+	}
+	clear(d.segments[len(kept):])
+	d.segments = kept
+	d.sealed = slices.DeleteFunc(d.sealed, func(s sealable) bool { return gone[s.Segment] })
+}
+
 // boundDirty keeps the number of open files in bounds when very many logs are
 // written to between two checkpoints: it asks for the next one, and if that does
 // not keep up syncs the oldest itself. The journal still has all that went
@@ -93,6 +116,7 @@ type cut struct {
 // cutNow fixes how everything stands between two groups. The caller holds
 // commitMu.
 func (e *Engine) cutNow() cut {
+	e.bury()
 	cutPositions(e.logs)
 	k := cut{
 		table:   table{cut: e.committer.journal.Cut(), logs: e.numbers, rows: make([]row, len(e.logs))},
@@ -105,6 +129,22 @@ func (e *Engine) cutNow() cut {
 	}
 	e.dirty.sealed, e.dirty.created = nil, false
 	return k
+}
+
+// bury drops deleted logs whose files are gone and whose name another log has
+// taken over: nobody has to know of them any more.
+func (e *Engine) bury() {
+	if len(e.graves) == 0 || len(e.garbage) > 0 || e.removing > 0 {
+		return
+	}
+	e.logs = slices.DeleteFunc(e.logs, func(l *Log) bool {
+		return l.deleted() && (e.graves[l.name] != l || e.named(l.name) != nil)
+	})
+	for name := range e.graves {
+		if e.named(name) != nil {
+			delete(e.graves, name)
+		}
+	}
 }
 
 // checkpoint makes all that the journal holds durable in the segments and the

@@ -157,7 +157,7 @@ func (c *committer) commitLocked(group []*pending) error {
 	for _, l := range c.touched {
 		l.publish()
 	}
-	c.engine.publishCreated()
+	c.engine.publishNames()
 	if c.options.SealAfter > 0 {
 		c.lastCommit.Store(time.Now().UnixNano())
 		if !c.sealArmed.Swap(true) {
@@ -176,7 +176,7 @@ func (c *committer) build(group []*pending) error {
 	full := c.space.check(c)
 	for _, p := range group {
 		if p.log == nil {
-			c.buildCreate(p, full)
+			p.err = p.change(full)
 			continue
 		}
 		if len(p.log.waiting) == 0 {
@@ -193,26 +193,50 @@ func (c *committer) build(group []*pending) error {
 		l.waiting = l.waiting[:0]
 		b.finish()
 	}
+	c.touched = append(c.touched, c.engine.changed...)
+	clear(c.engine.changed)
+	c.engine.changed = c.engine.changed[:0]
 	return nil
 }
 
-// judge appends the batches of one call, up to the first that is refused, in
-// the order of judgement that the contract gives.
+// judge appends the batches of one call, up to the first that is refused.
 func (c *committer) judge(p *pending, full bool) {
 	p.acks = make([]commitlog.Ack, 0, len(p.batches))
 	for i := range p.batches {
-		batch := &p.batches[i]
-		switch {
-		case batch.ExpectedOffset != nil && *batch.ExpectedOffset != p.log.end:
-			p.err = &commitlog.OffsetMismatchError{Expected: *batch.ExpectedOffset, Next: p.log.end}
-		case full:
-			p.err = commitlog.ErrStorageFull
-		default:
-			p.acks = append(p.acks, c.builder.add(batch))
-			continue
+		ack, err := c.judgeBatch(p.log, &p.batches[i], full)
+		if err != nil {
+			p.err = err
+			return
 		}
-		return
+		p.acks = append(p.acks, ack)
 	}
+}
+
+// judgeBatch judges in the order that the contract gives.
+func (c *committer) judgeBatch(l *Log, b *commitlog.Batch, full bool) (commitlog.Ack, error) {
+	if l.deleted() {
+		return commitlog.Ack{}, l.notFound()
+	}
+	if b.Producer != nil {
+		if ack, replayed, err := l.producers.replay(b, c.builder.now, c.options.Dedup); replayed || err != nil {
+			return ack, err
+		}
+	}
+	if l.meta.flags&metaSealed != 0 {
+		return commitlog.Ack{}, &commitlog.LogSealedError{Next: l.end}
+	}
+	if b.Producer != nil {
+		if err := l.producers.gap(b); err != nil {
+			return commitlog.Ack{}, err
+		}
+	}
+	switch {
+	case b.ExpectedOffset != nil && *b.ExpectedOffset != l.end:
+		return commitlog.Ack{}, &commitlog.OffsetMismatchError{Expected: *b.ExpectedOffset, Next: l.end}
+	case full:
+		return commitlog.Ack{}, commitlog.ErrStorageFull
+	}
+	return c.builder.add(b), nil
 }
 
 // apply writes what the journal now holds to the segments, not synced.

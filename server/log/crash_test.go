@@ -79,7 +79,7 @@ func simOptions(fs *vfstest.Mem, rng *rand.Rand) Options {
 	var clock int64
 	return Options{
 		FS:               fs,
-		Limits:           commitlog.Limits{ValueBytes: 6000, Headers: 4, HeaderBytes: 64, BatchRecords: 8, BatchBytes: 8192},
+		Limits:           commitlog.Limits{ValueBytes: 6000, Headers: 4, HeaderBytes: 64, BatchRecords: 8, BatchBytes: 8192, ProducerID: 16},
 		SegmentBytes:     8192,
 		JournalFileBytes: 64 << 10,
 		JournalFiles:     3,
@@ -242,7 +242,7 @@ func (s *sim) sealNow() error {
 func (s *sim) create(name string) error {
 	s.names = append(s.names, name)
 	s.logs[name] = &simLog{}
-	_, made, err := s.engine.Create(context.Background(), name)
+	_, made, err := s.engine.Put(context.Background(), name, commitlog.Change{})
 	if err == nil {
 		s.logs[name].made = true
 		if !made {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
-	"github.com/proglog/proglog/server/log/internal/frame"
 	"github.com/proglog/proglog/server/log/internal/segment"
 )
 
@@ -28,12 +27,17 @@ type Engine struct {
 
 	namesMu sync.RWMutex
 	names   map[string]*Log
+	sorted  []string // the names, nil if they changed since it was made
 
 	// These belong to whoever holds committer.commitMu.
-	logs    []*Log // in no order that matters
-	numbers uint64 // given to logs so far
-	created []*Log // in the group that is being built
-	dirty   dirty
+	logs     []*Log // deleted ones too
+	numbers  uint64 // given to logs so far
+	graves   map[string]*Log
+	renamed  map[string]*Log // names made (or, nil, deleted) in the group that is being built
+	changed  []*Log          // whose settings changed in it
+	dirty    dirty
+	garbage  []*segment.Segment // durably out of their logs, their files still there
+	removing int                // callers that remove what they took of it
 
 	checkpointMu sync.Mutex // one checkpoint at a time
 	tableSeq     uint64     // guarded by checkpointMu
@@ -62,66 +66,6 @@ func (e *Engine) named(name string) *Log {
 	return e.names[name]
 }
 
-// Create implements [commitlog.Engine].
-func (e *Engine) Create(ctx context.Context, name string) (commitlog.CommitLog, bool, error) {
-	if err := commitlog.CheckLogName(name); err != nil {
-		return nil, false, err
-	}
-	if l := e.named(name); l != nil {
-		return l, false, nil
-	}
-	return e.create(ctx, name)
-}
-
-func (e *Engine) create(ctx context.Context, name string) (commitlog.CommitLog, bool, error) {
-	p := pendings.Get().(*pending)
-	p.create, p.size = name, frame.HeaderSize+256
-	acks, err := e.committer.submit(ctx, p)
-	if err != nil {
-		return nil, false, err
-	}
-	return e.named(name), len(acks) > 0, nil
-}
-
-// buildCreate makes a log, unless there is one of that name. One ack, whatever
-// is in it, says that this call made it.
-func (c *committer) buildCreate(p *pending, full bool) {
-	e := c.engine
-	if e.named(p.create) != nil {
-		return
-	}
-	for _, l := range e.created {
-		if l.meta.name == p.create {
-			return
-		}
-	}
-	if full {
-		p.err = commitlog.ErrStorageFull
-		return
-	}
-	e.numbers++
-	l := &Log{engine: e, meta: meta{number: e.numbers, name: p.create, created: c.builder.now}}
-	e.options.random(l.meta.id[:])
-	c.builder.mark(frame.Meta, l.meta.number, 0, l.meta.append(nil))
-	e.created = append(e.created, l)
-	p.acks = []commitlog.Ack{{}}
-}
-
-// publishCreated lets others see the logs of a group that is durable.
-func (e *Engine) publishCreated() {
-	if len(e.created) == 0 {
-		return
-	}
-	e.namesMu.Lock()
-	defer e.namesMu.Unlock()
-	for _, l := range e.created {
-		l.publish()
-		e.names[l.meta.name] = l
-		e.logs = append(e.logs, l)
-	}
-	e.created = nil
-}
-
 // Check implements [commitlog.Engine].
 func (e *Engine) Check() error {
 	e.committer.mu.Lock()
@@ -131,7 +75,10 @@ func (e *Engine) Check() error {
 
 // Capabilities implements [commitlog.Engine].
 func (e *Engine) Capabilities() commitlog.Capabilities {
-	return commitlog.Capabilities{ExpectedOffset: true, NamedLogs: true, Durability: commitlog.Synced}
+	return commitlog.Capabilities{
+		ExpectedOffset: true, Producers: true, NamedLogs: true, Trim: true, Seal: true, FindTime: true,
+		Durability: commitlog.Synced, Dedup: e.options.Dedup,
+	}
 }
 
 func (e *Engine) closed() bool {

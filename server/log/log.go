@@ -13,24 +13,32 @@ import (
 // Log is one log of an [Engine]. It implements [commitlog.CommitLog].
 type Log struct {
 	engine *Engine
+	number uint64
+	name   string
+	id     [16]byte
 
 	// What readers see: the view is stored before the end that needs it.
 	next atomic.Uint64 // one past the last durable record
 	view atomic.Pointer[view]
+	size atomic.Int64 // position in the last segment
+	last atomic.Int64 // timestamp of the last record
 
 	wakeMu sync.Mutex
 	wake   chan struct{} // closed when next moves; nil while nobody waits
 
 	// The rest belongs to whoever holds committer.commitMu.
-	meta     meta
-	end      uint64 // offset of the next record
-	time     int64  // timestamp of the last record
-	chain    uint32
-	position int64 // in the last segment
-	segments []sealable
-	touched  bool // since the last cut
-	lost     bool // the last segment's file is gone: go on in a new one
-	waiting  []*pending
+	meta      meta
+	end       uint64 // offset of the next record
+	time      int64  // timestamp of the last record
+	chain     uint32
+	position  int64 // in the last segment
+	segments  []sealable
+	producers producers
+	dropped   []*segment.Segment // by a change that is not yet durable
+	newView   bool               // meta or segments changed
+	touched   bool               // since the last cut
+	lost      bool               // the last segment's file is gone: go on in a new one
+	waiting   []*pending
 }
 
 // A sealable is a segment, and where its frames end once it is sealed.
@@ -41,7 +49,7 @@ type sealable struct {
 
 // view is what a log consists of. It never changes; a change makes another.
 type view struct {
-	first    uint64
+	meta
 	segments []sealable // by base offset
 }
 
@@ -57,7 +65,7 @@ func (l *Log) Bounds() commitlog.Bounds {
 }
 
 // ID implements [commitlog.CommitLog].
-func (l *Log) ID() string { return hex.EncodeToString(l.meta.id[:]) }
+func (l *Log) ID() string { return hex.EncodeToString(l.id[:]) }
 
 // Read implements [commitlog.CommitLog].
 func (l *Log) Read(ctx context.Context, from uint64, max commitlog.ReadLimit, buf []byte) (commitlog.Run, error) {
@@ -69,9 +77,33 @@ func (l *Log) Read(ctx context.Context, from uint64, max commitlog.ReadLimit, bu
 	}
 	next := l.next.Load()
 	v := l.view.Load()
-	if from < v.first || from >= next {
-		return commitlog.Run{}, &commitlog.OffsetError{Offset: from, Bounds: commitlog.Bounds{First: v.first, Next: next}}
+	if err := l.readable(v, from, next); err != nil {
+		return commitlog.Run{}, err
 	}
+	run, err := l.read(v, from, next, max, buf)
+	if err != nil {
+		// Damage, or what was read was trimmed meanwhile.
+		if gone := l.readable(l.view.Load(), from, next); gone != nil {
+			return commitlog.Run{}, gone
+		}
+		return commitlog.Run{}, err
+	}
+	return run, nil
+}
+
+// readable says why the offset cannot be read; nil if it can.
+func (l *Log) readable(v *view, from, next uint64) error {
+	if v.flags&metaDeleted != 0 {
+		return l.notFound()
+	}
+	if from < v.first || from >= next {
+		return &commitlog.OffsetError{Offset: from, Bounds: commitlog.Bounds{First: v.first, Next: next}}
+	}
+	return nil
+}
+
+// read reads from one view, up to next.
+func (l *Log) read(v *view, from, next uint64, max commitlog.ReadLimit, buf []byte) (commitlog.Run, error) {
 	out, at := buf[:0], from
 	for i := v.find(from); i < len(v.segments) && at < next; i++ {
 		limit := next
@@ -137,6 +169,12 @@ func (l *Log) Wait(ctx context.Context, offset uint64) (commitlog.Bounds, error)
 		if b := l.Bounds(); b.Next > offset {
 			return b, nil
 		}
+		switch flags := l.view.Load().flags; {
+		case flags&metaDeleted != 0:
+			return commitlog.Bounds{}, l.notFound()
+		case flags&metaSealed != 0:
+			return commitlog.Bounds{}, &commitlog.LogSealedError{Next: l.next.Load()}
+		}
 		select {
 		case <-wake:
 		case <-ctx.Done():
@@ -149,9 +187,15 @@ func (l *Log) Wait(ctx context.Context, offset uint64) (commitlog.Bounds, error)
 
 // publish lets readers see what is now durable. The caller holds commitMu.
 func (l *Log) publish() {
-	if v := l.view.Load(); v == nil || len(v.segments) != len(l.segments) || v.first != l.meta.first {
-		l.view.Store(&view{first: l.meta.first, segments: l.segments})
+	if l.newView || l.view.Load() == nil {
+		l.newView = false
+		l.view.Store(&view{meta: l.meta, segments: l.segments})
+		l.engine.dirty.forget(l.dropped)
+		l.engine.garbage = append(l.engine.garbage, l.dropped...)
+		l.dropped = nil
 	}
+	l.size.Store(l.position)
+	l.last.Store(l.time)
 	l.next.Store(l.end)
 	l.wakeMu.Lock()
 	wake := l.wake
@@ -179,11 +223,39 @@ func (l *Log) addSegment(g *segment.Segment) {
 	}
 	l.segments = append(next, sealable{Segment: g})
 	l.position = segment.HeaderSize
+	l.newView = true
 }
+
+// drop takes out the segments that hold nothing from the log's first offset on.
+// Their files are removed once that is durable.
+func (l *Log) drop() {
+	n := 0
+	for n < len(l.segments) {
+		next := l.end
+		if n+1 < len(l.segments) {
+			next = l.segments[n+1].Base
+		}
+		if next > l.meta.first {
+			break
+		}
+		l.dropped = append(l.dropped, l.segments[n].Segment)
+		n++
+	}
+	l.segments = l.segments[n:]
+	if len(l.segments) == 0 {
+		l.position, l.lost = 0, false
+	}
+	l.newView = true
+}
+
+func (l *Log) deleted() bool { return l.meta.flags&metaDeleted != 0 }
+
+func (l *Log) notFound() error { return &commitlog.LogNotFoundError{Name: l.name} }
 
 // row is how the log stands. The caller holds commitMu.
 func (l *Log) row() row {
 	w := row{meta: l.meta, next: l.end, time: l.time, chain: l.chain, position: l.position}
+	w.producers = l.producers.append(nil, l.time, l.engine.options.Dedup)
 	w.segments = make([]segmentRow, len(l.segments))
 	for i, s := range l.segments {
 		w.segments[i] = segmentRow{spec: s.Spec, end: s.end}

@@ -28,7 +28,7 @@ func Open(dir string, options Options) (*Engine, error) {
 	}
 	e := &Engine{
 		options: o, fs: o.FS,
-		names: map[string]*Log{}, wanted: make(chan struct{}, 1),
+		names: map[string]*Log{}, graves: map[string]*Log{}, renamed: map[string]*Log{}, wanted: make(chan struct{}, 1),
 		closing: make(chan struct{}), failed: make(chan struct{}),
 		checkpointAt: o.JournalFileBytes * int64(o.JournalFiles) / 2,
 	}
@@ -93,8 +93,11 @@ func (e *Engine) openDir() (err error) {
 	if !e.options.inline {
 		e.tasks.Go(e.checkpointer)
 	}
+	if e.options.RetentionEvery > 0 && !e.options.inline {
+		e.tasks.Go(e.keepRetention)
+	}
 	if e.named("") == nil {
-		if _, _, err := e.create(context.Background(), ""); err != nil {
+		if _, _, err := e.Put(context.Background(), "", commitlog.Change{}); err != nil {
 			return errors.Join(err, e.Close())
 		}
 	}
@@ -116,12 +119,11 @@ func (e *Engine) recover(t *table) error {
 	}
 	e.committer.journal = j
 	e.tableSeq = t.seq
-	for _, l := range r.byNumber {
-		l.publish()
-		e.names[l.meta.name] = l
-		e.logs = append(e.logs, l)
-	}
+	r.finish()
 	if err := e.complete(e.cutNow()); err != nil {
+		return errors.Join(err, j.Close())
+	}
+	if err := e.sweep(); err != nil {
 		return errors.Join(err, j.Close())
 	}
 	if found.Groups > 0 || found.Torn {

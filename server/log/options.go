@@ -24,6 +24,7 @@ const (
 	DefaultFreeBytes        = 64 << 20
 	DefaultIndexCacheBytes  = 64 << 20
 	DefaultSealAfter        = 100 * time.Millisecond
+	DefaultRetentionEvery   = time.Second
 )
 
 // Options tune an [Engine]. The zero value of each field is its default.
@@ -72,6 +73,14 @@ type Options struct {
 	// SealAfter is how long the journal is idle before a mark is written that
 	// proves the last group durable: 100 ms by default.
 	SealAfter time.Duration
+
+	// Dedup bounds what is remembered of producers; by default
+	// [commitlog.DefaultDedupWindow].
+	Dedup commitlog.DedupWindow
+
+	// RetentionEvery is how often retention looks at every log: each second by
+	// default; below zero, never.
+	RetentionEvery time.Duration
 
 	// Logger gets what an operator should know; by default nothing is logged.
 	Logger *slog.Logger
@@ -122,6 +131,12 @@ func (o Options) withDefaults(dir string) (Options, error) {
 	if o.SealAfter == 0 {
 		o.SealAfter = DefaultSealAfter
 	}
+	if o.Dedup == (commitlog.DedupWindow{}) {
+		o.Dedup = commitlog.DefaultDedupWindow()
+	}
+	if o.RetentionEvery == 0 {
+		o.RetentionEvery = DefaultRetentionEvery
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -141,6 +156,8 @@ func (o Options) withDefaults(dir string) (Options, error) {
 		return o, fmt.Errorf("%d journal files: at least 2 are needed", o.JournalFiles)
 	case o.SegmentBytes < 4096 || o.SegmentBytes > maxSegmentBytes:
 		return o, fmt.Errorf("segments of %d bytes: outside %d to %d", o.SegmentBytes, 4096, maxSegmentBytes)
+	case o.Dedup.Acks < 1 || o.Dedup.Producers < 1 || o.Dedup.MaxAge <= 0:
+		return o, errors.New("the window in which retries are recognised is empty")
 	case o.QueueBytes < 1 || o.QueueBatches < 1 || o.GroupBytes < 1 || o.OpenFiles < 1 || o.FreeBytes < 0 || o.IndexCacheBytes < 0:
 		return o, errors.New("a size or a count is negative")
 	}

@@ -9,10 +9,10 @@ import (
 
 // A pending is one call that waits.
 type pending struct {
-	log     *Log // nil: create
+	log     *Log // nil: a change
 	batches []commitlog.Batch
-	create  string // a log's name
-	size    int64  // how much the batches take in a group, at most
+	change  func(full bool) error // of a log's settings, made while the group is built
+	size    int64                 // how much it takes in a group, at most
 
 	acks      []commitlog.Ack
 	err       error
@@ -28,6 +28,9 @@ var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struc
 const recordOverhead = 96
 
 func sizeOf(b *commitlog.Batch) (n int64) {
+	if b.Producer != nil {
+		n += recordOverhead + 255
+	}
 	for i := range b.Records {
 		r := &b.Records[i]
 		n += recordOverhead + int64(len(r.Value))

@@ -1,9 +1,12 @@
 package log
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 
 	"github.com/proglog/proglog/server/internal/vfs"
 	"github.com/proglog/proglog/server/log/internal/frame"
@@ -27,7 +30,9 @@ func (r *recovery) load(t *table) {
 	r.cut = map[*Log]bool{}
 	for i := range t.rows {
 		w := &t.rows[i]
-		l := &Log{engine: e, meta: w.meta, end: w.next, time: w.time, chain: w.chain, position: w.position}
+		l := e.newLog(w.meta)
+		l.end, l.time, l.chain, l.position = w.next, w.time, w.chain, w.position
+		l.producers.read(&tableReader{b: w.producers})
 		for k := range w.segments {
 			s := &w.segments[k]
 			end := s.end
@@ -38,12 +43,28 @@ func (r *recovery) load(t *table) {
 		}
 		r.byNumber[w.meta.number] = l
 	}
-	e.reportMissing(r.byNumber)
+}
+
+// finish hands the logs to the engine, in the order of their numbers.
+func (r *recovery) finish() {
+	e := r.engine
+	e.logs = slices.SortedFunc(maps.Values(r.byNumber), func(a, b *Log) int { return cmp.Compare(a.number, b.number) })
+	for _, l := range e.logs {
+		if l.deleted() {
+			e.graves[l.name] = l
+		} else {
+			e.names[l.name] = l
+		}
+		l.publish()
+	}
+	e.garbage = nil // what sweep finds
+	r.reportMissing()
 }
 
 // reportMissing warns of segments that are gone. Their records are DATA_LOSS;
 // all others can be read.
-func (e *Engine) reportMissing(logs map[uint64]*Log) {
+func (r *recovery) reportMissing() {
+	e := r.engine
 	names, err := e.fs.ReadDir(segmentsDir)
 	if err != nil {
 		e.options.Logger.Warn("cannot list segments", "error", err)
@@ -53,7 +74,7 @@ func (e *Engine) reportMissing(logs map[uint64]*Log) {
 	for _, n := range names {
 		there[n] = true
 	}
-	for _, l := range logs {
+	for _, l := range e.logs {
 		for i, s := range l.segments {
 			if there[s.Name()] {
 				continue
@@ -105,11 +126,11 @@ func (r *recovery) meta(payload []byte) error {
 	}
 	l := r.byNumber[m.number]
 	if l == nil {
-		l = &Log{engine: r.engine}
+		l = r.engine.newLog(m)
 		r.byNumber[m.number] = l
 		r.engine.numbers = max(r.engine.numbers, m.number)
 	}
-	l.meta = m
+	l.set(m)
 	return nil
 }
 
@@ -166,6 +187,13 @@ func (r *recovery) records(h *frame.Header, b []byte) error {
 	}
 	if !g.Pinned() {
 		r.engine.dirty.segments = append(r.engine.dirty.segments, g)
+	}
+	if h.Flags&frame.Producer != 0 {
+		block, err := readProducerBlock(b[frame.HeaderSize:][:h.Aux])
+		if err != nil {
+			return err
+		}
+		l.producers.learn(block, h.Base, h.Time, r.engine.options.Dedup)
 	}
 	if err := g.Write(b, l.position); err != nil {
 		return err

@@ -49,6 +49,8 @@ type row struct {
 	chain    uint32
 	position int64 // in the last segment, where frames end
 	segments []segmentRow
+	// producers is their snapshot, as producers.append writes it.
+	producers []byte
 }
 
 type segmentRow struct {
@@ -114,6 +116,7 @@ func (w *row) append(b []byte) []byte {
 		b = appendSpec(b, &w.segments[i].spec)
 		b = le.AppendUint64(b, uint64(w.segments[i].end))
 	}
+	b = append(b, w.producers...)
 	le.PutUint32(b[at:], uint32(len(b)-at-4))
 	return b
 }
@@ -130,6 +133,7 @@ func readRow(r *tableReader) row {
 		s.end = int64(in.u64())
 		w.segments = append(w.segments, s)
 	}
+	w.producers = in.b
 	r.bad = r.bad || in.bad
 	return w
 }

@@ -102,7 +102,6 @@ func (v *verifier) run(ctx context.Context, id [16]byte) error {
 	}
 	v.segments = segment.NewSet(v.fs, segmentsDir, id, 64, 64<<20)
 	defer v.segments.Close()
-	v.report.Logs = len(t.rows)
 	for _, w := range t.rows {
 		for i, s := range w.segments {
 			if i == len(w.segments)-1 {
@@ -118,16 +117,21 @@ func (v *verifier) run(ctx context.Context, id [16]byte) error {
 			return err
 		}
 		w := &t.rows[i]
-		logs[w.meta.number] = &replayed{name: w.meta.name, end: w.next, chain: w.chain}
+		logs[w.meta.number] = &replayed{meta: w.meta, end: w.next, chain: w.chain}
 	}
 	v.journal(t, id, logs, listed)
+	for _, l := range logs {
+		if l.meta.flags&metaDeleted == 0 {
+			v.report.Logs++
+			v.report.Records += l.end - l.meta.first
+		}
+	}
 	v.unlisted(listed)
 	return nil
 }
 
 // log checks the segments of one log, as the table knows them.
 func (v *verifier) log(ctx context.Context, w *row, listed map[string]bool) error {
-	v.report.Records += w.next - w.meta.first
 	for i := range w.segments {
 		s := w.segments[i]
 		next, chain, end := w.next, w.chain, w.position
@@ -166,7 +170,7 @@ func (v *verifier) read(n int64) {
 
 // replayed is how a log stands behind the frames of the journal so far.
 type replayed struct {
-	name  string
+	meta  meta
 	end   uint64
 	chain uint32
 }
@@ -205,9 +209,10 @@ func (v *verifier) journalFrame(h *frame.Header, b []byte, logs map[uint64]*repl
 			return errors.New("the settings of a log are damaged")
 		}
 		if l == nil {
-			logs[m.number] = &replayed{name: m.name}
-			v.report.Logs++
+			l = &replayed{end: m.first}
+			logs[m.number] = l
 		}
+		l.meta = m
 	case frame.Roll:
 		in := tableReader{b: b[frame.HeaderSize:]}
 		spec := readSpec(&in, h.Log)
@@ -219,7 +224,6 @@ func (v *verifier) journalFrame(h *frame.Header, b []byte, logs map[uint64]*repl
 		if l == nil || h.Base != l.end || !frame.CheckChain(b, l.chain) {
 			return fmt.Errorf("a frame of log %d at offset %d does not follow from what was before", h.Log, h.Base)
 		}
-		v.report.Records += uint64(h.Count)
 		l.end, l.chain = h.Next(), h.Chain
 	}
 	return nil

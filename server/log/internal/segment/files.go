@@ -104,6 +104,18 @@ func (c *files) evictLocked() {
 	}
 }
 
+// drop closes a store once its users let go.
+func (c *files) drop(g *Segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, h := range c.open {
+		if h.g == g {
+			c.dropLocked(i)
+			return
+		}
+	}
+}
+
 func (c *files) dropLocked(i int) {
 	h := c.open[i]
 	last := len(c.open) - 1

@@ -176,6 +176,21 @@ func (d Dirty) Sync() error {
 	return nil
 }
 
+// Release gives up a segment without making it durable, since it is to be
+// removed.
+func (d Dirty) Release() { d.h.release() }
+
+// Remove removes the segment's files. Those who read it at this moment go on.
+func (g *Segment) Remove() error {
+	g.set.files.drop(g)
+	err := g.set.FS.Remove(g.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	_ = g.set.FS.Remove(g.set.Dir + "/" + g.indexName()) // there may be none
+	return err
+}
+
 func (g *Segment) header() []byte {
 	b := make([]byte, HeaderSize)
 	le := binary.LittleEndian
