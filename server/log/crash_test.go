@@ -117,10 +117,19 @@ type sim struct {
 // A simLog is what a log must hold: acked records, and then perhaps the whole
 // of a batch that was under way in a crash.
 type simLog struct {
-	acked   [][]byte
+	base    uint64   // the offset of acked[0]: where a log that was made anew begins
+	first   uint64   // below it all is trimmed
+	acked   [][]byte // of this life of the log
 	pending [][]byte
 	made    bool // its creation was acked
+
+	trim     uint64           // a trim under way, to this offset
+	deleting bool             // a delete is under way
+	sequence uint64           // of the log's producer
+	retry    *commitlog.Batch // of the producer, under way
 }
+
+func (l *simLog) next() uint64 { return l.base + uint64(len(l.acked)) }
 
 func newSim(t *testing.T, seed uint64) *sim {
 	s := &sim{
@@ -211,6 +220,10 @@ func (s *sim) life() {
 		case n == 3:
 			s.close()
 			err = s.open()
+		case n == 4:
+			err = s.trim(s.names[s.rng.IntN(len(s.names))])
+		case n == 5 && len(s.names) > 1:
+			err = s.remove(s.names[1+s.rng.IntN(len(s.names)-1)])
 		default:
 			err = s.append(s.names[s.rng.IntN(len(s.names))])
 		}
@@ -240,8 +253,10 @@ func (s *sim) sealNow() error {
 }
 
 func (s *sim) create(name string) error {
-	s.names = append(s.names, name)
-	s.logs[name] = &simLog{}
+	if s.logs[name] == nil {
+		s.names = append(s.names, name)
+		s.logs[name] = &simLog{}
+	}
 	_, made, err := s.engine.Put(context.Background(), name, commitlog.Change{})
 	if err == nil {
 		s.logs[name].made = true
@@ -264,6 +279,9 @@ func (s *sim) append(name string) error {
 	}
 	var batch commitlog.Batch
 	model.pending = nil
+	if s.rng.IntN(3) == 0 {
+		batch.Producer = &commitlog.Producer{ID: "p", Epoch: 3, Sequence: model.sequence}
+	}
 	for range 1 + s.rng.IntN(4) {
 		size := s.rng.IntN(200)
 		if s.rng.IntN(8) == 0 {
@@ -277,16 +295,68 @@ func (s *sim) append(name string) error {
 		model.pending = append(model.pending, value)
 		batch.Records = append(batch.Records, commitlog.Record{Value: value})
 	}
+	if batch.Producer != nil {
+		model.retry = &batch
+	}
 	acks, err := cl.Append(context.Background(), batch)
 	if err != nil {
 		return err
 	}
-	if acks[0].First != uint64(len(model.acked)) || acks[0].Next != acks[0].First+uint64(len(batch.Records)) {
-		s.fail("log %q: ack %v for offset %d", name, acks[0], len(model.acked))
+	if acks[0].First != model.next() || acks[0].Next != acks[0].First+uint64(len(batch.Records)) || acks[0].Duplicate {
+		s.fail("log %q: ack %v for offset %d", name, acks[0], model.next())
+	}
+	if batch.Producer != nil {
+		model.sequence++
+		model.retry = nil
 	}
 	model.acked = append(model.acked, model.pending...)
 	model.pending = nil
 	return nil
+}
+
+// trim removes records below a random offset.
+func (s *sim) trim(name string) error {
+	model := s.logs[name]
+	l := s.engine.named(name)
+	if l == nil {
+		return nil
+	}
+	model.trim = model.base + uint64(s.rng.IntN(len(model.acked)+1))
+	first, err := l.Trim(context.Background(), model.trim)
+	if err != nil {
+		return err
+	}
+	if want := max(model.first, model.trim); first != want {
+		s.fail("log %q: trimmed to %d, want %d", name, first, want)
+	}
+	model.first, model.trim = first, 0
+	return nil
+}
+
+// remove deletes a log, and most times makes it anew.
+func (s *sim) remove(name string) error {
+	model := s.logs[name]
+	if s.engine.named(name) == nil {
+		return nil
+	}
+	model.deleting = true
+	if err := s.engine.Delete(context.Background(), name); err != nil {
+		return err
+	}
+	s.deleted(model)
+	if s.rng.IntN(4) == 0 {
+		return nil
+	}
+	_, made, err := s.engine.Put(context.Background(), name, commitlog.Change{})
+	if err == nil && !made {
+		s.fail("log %q was there after it was deleted", name)
+	}
+	model.made = err == nil
+	return err
+}
+
+func (s *sim) deleted(model *simLog) {
+	*model = simLog{base: model.next(), first: model.next()}
 }
 
 // recoverRepeatedly opens the engine after a crash, and cuts that off too,
@@ -316,35 +386,85 @@ func (s *sim) recoverRepeatedly() {
 	}
 }
 
-// verify compares every log with what it must hold, and takes over what a batch
-// in flight came to.
+// verify compares every log with what it must hold, and takes over what a call
+// in flight came to. A retry of a producer's batch then gives one copy of it.
 func (s *sim) verify() {
 	for _, name := range s.names {
 		model := s.logs[name]
-		cl, err := s.engine.Log(context.Background(), name)
-		if err != nil {
-			if model.made || len(model.acked) > 0 {
-				s.fail("log %q is lost: %v", name, err)
+		l := s.engine.named(name)
+		if l == nil {
+			if model.made && !model.deleting {
+				s.fail("log %q is lost", name)
+			}
+			if model.deleting {
+				s.deleted(model)
 			}
 			continue
 		}
-		model.made = true
-		got := s.readAll(cl, name)
-		want := model.acked
-		if len(got) == len(want)+len(model.pending) {
-			want = append(want, model.pending...)
+		model.made, model.deleting = true, false
+		s.verifyLog(name, model, l)
+		if model.retry != nil {
+			s.retry(name, model, l)
 		}
-		model.pending = nil
-		if len(got) != len(want) {
-			s.fail("log %q has %d records, want %d", name, len(got), len(want))
-		}
-		for i := range want {
-			if string(got[i]) != string(want[i]) {
-				s.fail("log %q: record %d is not what was acked", name, i)
-			}
-		}
-		model.acked = want
 	}
+}
+
+func (s *sim) verifyLog(name string, model *simLog, l *Log) {
+	first := l.Bounds().First
+	if first != model.first && (model.trim == 0 || first != max(model.first, model.trim)) {
+		s.fail("log %q begins at %d, want %d, or %d", name, first, model.first, model.trim)
+	}
+	model.first, model.trim = first, 0
+	got := s.readAll(l, name)
+	want := model.acked[first-model.base:]
+	if len(model.pending) > 0 && len(got) == len(want)+len(model.pending) {
+		want = append(want[:len(want):len(want)], model.pending...)
+		model.acked = append(model.acked, model.pending...)
+	}
+	if model.retry == nil {
+		model.pending = nil
+	}
+	if len(got) != len(want) {
+		s.fail("log %q has %d records, want %d", name, len(got), len(want))
+	}
+	for i := range want {
+		if string(got[i]) != string(want[i]) {
+			s.fail("log %q: record %d is not what was acked", name, first+uint64(i))
+		}
+	}
+}
+
+// retry sends a producer's batch again, whose outcome a crash left open.
+func (s *sim) retry(name string, model *simLog, l *Log) {
+	there := len(model.pending) > 0 && model.next() >= uint64(len(model.pending)) && l.end == model.next() &&
+		s.endsWith(model, model.pending)
+	acks, err := l.Append(context.Background(), *model.retry)
+	if err != nil {
+		s.fail("log %q: retry: %v", name, err)
+	}
+	if acks[0].Duplicate != there {
+		s.fail("log %q: the retry is a duplicate: %v, but the batch was there: %v", name, acks[0].Duplicate, there)
+	}
+	if !there {
+		model.acked = append(model.acked, model.pending...)
+	}
+	if acks[0].Next != model.next() {
+		s.fail("log %q: the retry ends at %d, want %d", name, acks[0].Next, model.next())
+	}
+	model.sequence++
+	model.retry, model.pending = nil, nil
+}
+
+func (s *sim) endsWith(model *simLog, tail [][]byte) bool {
+	if len(model.acked) < len(tail) {
+		return false
+	}
+	for i, v := range tail {
+		if string(model.acked[len(model.acked)-len(tail)+i]) != string(v) {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *sim) readAll(cl commitlog.CommitLog, name string) (values [][]byte) {
@@ -356,13 +476,13 @@ func (s *sim) readAll(cl commitlog.CommitLog, name string) (values [][]byte) {
 			s.fail("log %q: read %d: %v", name, at, err)
 		}
 		for rec, err := range run.All() {
-			if err != nil || rec.Offset != uint64(len(values)) || rec.Time.Before(last) {
-				s.fail("log %q: record %d: offset %d, time %v after %v, %v", name, len(values), rec.Offset, rec.Time, last, err)
+			if err != nil || rec.Offset != at || rec.Time.Before(last) {
+				s.fail("log %q: record %d: offset %d, time %v after %v, %v", name, at, rec.Offset, rec.Time, last, err)
 			}
 			last = rec.Time
+			at++
 			values = append(values, append([]byte{}, rec.Value...))
 		}
-		at = run.Next
 	}
 	return values
 }

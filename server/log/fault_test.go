@@ -112,7 +112,7 @@ func (s *sim) faulty(what func() string) {
 		return
 	}
 	if !errors.Is(err, commitlog.ErrOutcomeUnknown) {
-		model.pending = nil
+		model.pending, model.retry = nil, nil
 	}
 	if errors.Is(err, commitlog.ErrOutcomeUnknown) != (len(model.pending) > 0) {
 		s.fail("%s: %v", what(), err)
