@@ -54,7 +54,9 @@ type Batch struct {
 
 // A Producer names a batch, so that a retry is answered with the first ack, and
 // a writer that was replaced is refused. A producer's first sequence is 0, and so
-// is the first of each epoch; each next batch has the next one.
+// is the first of each epoch; each next batch has the next one. A higher epoch
+// takes the place of the lower ones with all of their acks: whichever of their
+// sequences comes then is refused with [*FencedError].
 //
 // What is remembered is bounded by a [DedupWindow]: whatever lies beyond it is
 // refused with [*SequenceForgottenError] and never appended again.
@@ -117,7 +119,7 @@ type CommitLog interface {
 	// Wait returns when the log's next offset is above the given one, with the
 	// bounds then. It never polls. Errors: the context's; [ErrClosed] when the
 	// engine closes; [*LogSealedError] when the log has ended at or below offset;
-	// [*LogNotFoundError] when the log is deleted.
+	// [*LogNotFoundError] when the log is deleted, whatever the offset.
 	Wait(ctx context.Context, offset uint64) (Bounds, error)
 
 	// Bounds returns the bounds of what is durable. It does not block.
@@ -145,7 +147,7 @@ type Info struct {
 	Name string
 	ID   string
 	Bounds
-	Bytes     uint64    // that the records take in storage, about
+	Bytes     uint64    // that the log takes in storage, about; what was removed may count until its space is given back
 	FirstTime time.Time // timestamp of the first record; zero in an empty log
 	LastTime  time.Time // timestamp of the last record ever appended; zero if there was none
 	Settings

@@ -41,6 +41,11 @@ func TestErrorTexts(t *testing.T) {
 		{&commitlog.DamagedError{First: 1, Next: 3, Cause: cause}, "records from 1 up to 3 are damaged: a cause"},
 		{&commitlog.LogNotFoundError{Name: "a\nb"}, `there is no log "a\nb"`},
 		{&commitlog.LogSealedError{Next: 7}, "the log is sealed at offset 7"},
+		{&commitlog.FencedError{Epoch: 3}, "a producer with this id and the higher epoch 3 is in force"},
+		{&commitlog.SequenceGapError{Epoch: 2, Expected: 5}, "sequence 5 of epoch 2 was expected"},
+		{&commitlog.SequenceForgottenError{Expected: 300}, "the outcome of this sequence is forgotten; the next is 300"},
+		{&commitlog.SequenceReusedError{Sequence: 4}, "sequence 4 came before with other records"},
+		{&commitlog.InvalidBatchError{Why: "of this"}, "invalid batch: of this"},
 		{&commitlog.InvalidLogNameError{Why: "of this"}, "invalid log name: of this"},
 		{&commitlog.UnsupportedError{Capability: "named logs"}, "this engine does not support named logs"},
 	} {

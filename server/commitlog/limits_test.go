@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -13,10 +14,14 @@ import (
 
 // smallLimits are limits that each row of a table can reach.
 func smallLimits() commitlog.Limits {
-	return commitlog.Limits{ValueBytes: 10, Headers: 3, HeaderBytes: 8, BatchRecords: 4, BatchBytes: 20}
+	return commitlog.Limits{ValueBytes: 10, Headers: 3, HeaderBytes: 8, BatchRecords: 4, BatchBytes: 20, ProducerID: 5}
 }
 
 func batchOf(records ...commitlog.Record) commitlog.Batch { return commitlog.Batch{Records: records} }
+
+func producedBy(id string, records ...commitlog.Record) commitlog.Batch {
+	return commitlog.Batch{Records: records, Producer: &commitlog.Producer{ID: id}}
+}
 
 func valueOf(n int) commitlog.Record { return commitlog.Record{Value: make([]byte, n)} }
 
@@ -67,6 +72,9 @@ func TestLimitsCheck(t *testing.T) {
 		{"batch bytes over", batchOf(valueOf(10), valueOf(10), valueOf(1)), "batch bytes", 21},
 		{"batch bytes over, in headers", batchOf(valueOf(10), valueOf(10), headersOf([2]int{1, 0})), "batch bytes", 21},
 		{"batch bytes at, in all", batchOf(valueOf(10), with(headersOf([2]int{1, 2}), 7)), "", 0},
+		{"producer id below", producedBy("p", valueOf(1)), "", 0},
+		{"producer id at", producedBy("ppppp", valueOf(1)), "", 0},
+		{"producer id over", producedBy("pppppp", valueOf(1)), "producer id bytes", 6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			err := smallLimits().Check(c.batch)
@@ -81,7 +89,7 @@ func TestLimitsCheck(t *testing.T) {
 			limits := smallLimits()
 			assert.EqualValues(t, map[string]int{
 				"value bytes": limits.ValueBytes, "headers": limits.Headers, "header bytes": limits.HeaderBytes,
-				"batch records": limits.BatchRecords, "batch bytes": limits.BatchBytes,
+				"batch records": limits.BatchRecords, "batch bytes": limits.BatchBytes, "producer id bytes": limits.ProducerID,
 			}[c.what], tooLarge.Limit)
 			assert.Contains(t, err.Error(), c.what)
 		})
@@ -96,7 +104,7 @@ func TestLimitsCheck(t *testing.T) {
 // limit is held to its range, at its ends and one beyond them.
 func TestLimitsValidate(t *testing.T) {
 	require.Equal(t, commitlog.Limits{
-		ValueBytes: 1 << 20, Headers: 64, HeaderBytes: 16 << 10, BatchRecords: 1000, BatchBytes: 2 << 20,
+		ValueBytes: 1 << 20, Headers: 64, HeaderBytes: 16 << 10, BatchRecords: 1000, BatchBytes: 2 << 20, ProducerID: 64,
 	}, commitlog.DefaultLimits())
 	require.NoError(t, commitlog.DefaultLimits().Validate())
 	require.Error(t, commitlog.Limits{}.Validate())
@@ -105,11 +113,12 @@ func TestLimitsValidate(t *testing.T) {
 		field       func(*commitlog.Limits) *int
 		least, most int
 	}{
-		"value bytes":   {func(l *commitlog.Limits) *int { return &l.ValueBytes }, 1, 16 << 20},
-		"headers":       {func(l *commitlog.Limits) *int { return &l.Headers }, 0, 1 << 10},
-		"header bytes":  {func(l *commitlog.Limits) *int { return &l.HeaderBytes }, 0, 64 << 10},
-		"batch records": {func(l *commitlog.Limits) *int { return &l.BatchRecords }, 1, 100_000},
-		"batch bytes":   {func(l *commitlog.Limits) *int { return &l.BatchBytes }, 1, 16 << 20},
+		"value bytes":       {func(l *commitlog.Limits) *int { return &l.ValueBytes }, 1, 16 << 20},
+		"headers":           {func(l *commitlog.Limits) *int { return &l.Headers }, 0, 1 << 10},
+		"header bytes":      {func(l *commitlog.Limits) *int { return &l.HeaderBytes }, 0, 64 << 10},
+		"batch records":     {func(l *commitlog.Limits) *int { return &l.BatchRecords }, 1, 100_000},
+		"batch bytes":       {func(l *commitlog.Limits) *int { return &l.BatchBytes }, 1, 16 << 20},
+		"producer id bytes": {func(l *commitlog.Limits) *int { return &l.ProducerID }, 1, 255},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for v, ok := range map[int]bool{
@@ -157,12 +166,19 @@ func TestCheckLogName(t *testing.T) {
 	}
 }
 
-// A batch that no log can hold is refused as such, whatever the limits.
+// Goal: a batch that no log can hold is refused as such, whatever the limits.
 func TestLimitsCheckRefusesInvalidBatches(t *testing.T) {
 	var invalid *commitlog.InvalidBatchError
 	require.ErrorAs(t, commitlog.DefaultLimits().Check(commitlog.Batch{}), &invalid)
 	record := commitlog.Record{Headers: []commitlog.Header{{Name: "caf\xe9"}}}
 	require.ErrorAs(t, commitlog.DefaultLimits().Check(commitlog.Batch{Records: []commitlog.Record{record}}), &invalid)
+	require.ErrorAs(t, commitlog.DefaultLimits().Check(producedBy("", valueOf(1))), &invalid)
 	record.Headers[0].Name = "café"
 	require.NoError(t, commitlog.DefaultLimits().Check(commitlog.Batch{Records: []commitlog.Record{record}}))
+}
+
+// Goal: what an engine remembers of producers by default is what users are
+// promised.
+func TestDefaultDedupWindow(t *testing.T) {
+	require.Equal(t, commitlog.DedupWindow{Acks: 256, MaxAge: 168 * time.Hour, Producers: 10_000}, commitlog.DefaultDedupWindow())
 }

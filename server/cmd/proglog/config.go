@@ -24,6 +24,8 @@ type serveConfig struct {
 	insecureListen bool
 	logFormat      string
 	drainTimeout   time.Duration
+	create         string
+	publicCache    bool
 	limits         rpc.Limits
 	engine         plog.Options
 
@@ -39,6 +41,9 @@ func serveFlags(c *serveConfig, stderr io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
 	fs.DurationVar(&c.drainTimeout, "drain-timeout", 10*time.Second, "`time` that calls get to end after a SIGTERM")
 
+	fs.StringVar(&c.create, "create-on-produce", "", "`prefix` of the names of logs that a produce may make; * is every log, empty none")
+	fs.BoolVar(&c.publicCache, "public-cache", false, "let shared caches, and not just the client's own, keep answers about history")
+
 	batch := commitlog.DefaultLimits()
 	limit := func(p *int, name string, value int, usage string) { fs.Var(newSize(p, value), name, usage) }
 	limit(&c.limits.Batch.ValueBytes, "max-value-bytes", batch.ValueBytes, "largest value of a record, in `bytes`")
@@ -46,9 +51,14 @@ func serveFlags(c *serveConfig, stderr io.Writer) *flag.FlagSet {
 	limit(&c.limits.Batch.HeaderBytes, "max-header-bytes", batch.HeaderBytes, "largest headers of a record, together, in `bytes`")
 	limit(&c.limits.Batch.BatchRecords, "max-batch-records", batch.BatchRecords, "most records of a batch, a `count`")
 	limit(&c.limits.Batch.BatchBytes, "max-batch-bytes", batch.BatchBytes, "largest batch of two records or more, in `bytes`")
+	limit(&c.limits.Batch.ProducerID, "max-producer-id-bytes", batch.ProducerID, "longest id of a producer, in `bytes`")
 	read := rpc.DefaultLimits()
 	limit(&c.limits.ResponseBytes, "max-response-bytes", read.ResponseBytes, "largest response of two records or more, in `bytes`")
 	limit(&c.limits.MaxRecords, "max-response-records", read.MaxRecords, "most records of a response, a `count`")
+	limit(&c.limits.PageSize, "max-page-size", read.PageSize, "most logs on a page of a list, a `count`")
+	fs.DurationVar(&c.limits.Wait, "max-wait", read.Wait, "longest `time` that a read waits at the end of a log")
+	fs.DurationVar(&c.limits.MinHeartbeat, "min-heartbeat", read.MinHeartbeat, "shortest `interval` of a stream's heartbeats")
+	fs.DurationVar(&c.limits.MaxHeartbeat, "max-heartbeat", read.MaxHeartbeat, "longest `interval` of a stream's heartbeats")
 	limit(&c.limits.StreamsPerConnection, "max-streams", read.StreamsPerConnection, "most calls of an HTTP/2 connection at a time, a `count`")
 
 	e := &c.engine
@@ -76,6 +86,9 @@ func (c *serveConfig) check() error {
 	}
 	if err := c.limits.Validate(); err != nil {
 		return err
+	}
+	if err := rpc.CheckCreateOnProduce(c.create); err != nil {
+		return fmt.Errorf("--create-on-produce: %w", err)
 	}
 	c.engine.Limits = c.limits.Batch
 	var err error

@@ -68,10 +68,12 @@ func (c *serveConfig) run(ctx context.Context, logger *slog.Logger) (err error) 
 		return err // the configuration was checked: this does not happen
 	}
 	server, err := rpc.New(engine, rpc.Options{
-		Limits:     c.limits,
-		CheckHost:  c.address.IP.IsLoopback(),
-		ListenHost: host,
-		Logger:     logger,
+		Limits:          c.limits,
+		CreateOnProduce: c.create,
+		PublicCache:     c.publicCache,
+		CheckHost:       c.address.IP.IsLoopback(),
+		ListenHost:      host,
+		Logger:          logger,
 	})
 	if err != nil {
 		return err

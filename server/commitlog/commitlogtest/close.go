@@ -49,7 +49,7 @@ func testCloseWaits(t *testing.T, e commitlog.Engine, close func() error) {
 	require.ErrorIs(t, err, commitlog.ErrClosed)
 }
 
-// Goal: a closed engine says so, appends nothing and makes no log.
+// Goal: a closed engine says so, appends nothing, makes no log and changes none.
 func testCloseRefuses(t *testing.T, e commitlog.Engine, close func() error) {
 	log := namedLog(t, e, "")
 	mustAppend(t, log, batch("a"))
@@ -60,7 +60,15 @@ func testCloseRefuses(t *testing.T, e commitlog.Engine, close func() error) {
 	require.NotErrorIs(t, err, commitlog.ErrOutcomeUnknown)
 	require.Empty(t, acks)
 	if e.Capabilities().NamedLogs {
-		_, _, err = e.Create(patient(t), "late")
+		_, _, err = e.Put(patient(t), "late", commitlog.Change{})
+		require.ErrorIs(t, err, commitlog.ErrClosed)
+	}
+	if e.Capabilities().Trim {
+		_, err = log.Trim(patient(t), 1)
+		require.ErrorIs(t, err, commitlog.ErrClosed)
+	}
+	if e.Capabilities().Seal {
+		_, _, err = e.Put(patient(t), "", sealed(true))
 		require.ErrorIs(t, err, commitlog.ErrClosed)
 	}
 }

@@ -206,7 +206,7 @@ func testConcurrentLogs(t *testing.T, open Open) {
 	ctx := patient(t)
 	const producers, each = 8, 20
 	together(t, producers, func(p int) error {
-		log, _, err := e.Create(ctx, name(p))
+		log, _, err := e.Put(ctx, name(p), commitlog.Change{})
 		for i := 0; i < each && err == nil; i++ {
 			_, err = log.Append(ctx, batch(fmt.Sprint(p)))
 		}

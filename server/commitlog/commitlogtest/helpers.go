@@ -28,7 +28,7 @@ func patient(t *testing.T) context.Context {
 // namedLog returns the log of that name, made if need be.
 func namedLog(t *testing.T, e commitlog.Engine, name string) commitlog.CommitLog {
 	t.Helper()
-	log, _, err := e.Create(patient(t), name)
+	log, _, err := e.Put(patient(t), name, commitlog.Change{})
 	require.NoError(t, err)
 	return log
 }

@@ -16,8 +16,8 @@ func logTests() []subtest {
 		{"DefaultAlwaysExists", testDefaultLog},
 		{"UnknownIsNotFound", testUnknownLog},
 		{"TakesAppends", testCheck},
-		{"CreateIsIdempotent", onNamed(testCreate)},
-		{"CreatedOnceByMany", onNamed(testCreateRace)},
+		{"PutIsIdempotent", onNamed(testPut)},
+		{"CreatedOnceByMany", onNamed(testPutRace)},
 		{"IDsDiffer", testIDs},
 		{"InvalidNamesAreRefused", onNamed(testInvalidNames)},
 		{"NamesAreDistinct", onNamed(testDistinctNames)},
@@ -42,7 +42,7 @@ func onNamed(run func(*testing.T, commitlog.Engine)) func(*testing.T, Open) {
 // Goal: an engine without named logs refuses to make one, and has just the
 // default log.
 func testNamedUnsupported(t *testing.T, e commitlog.Engine) {
-	_, created, err := e.Create(patient(t), "orders")
+	_, created, err := e.Put(patient(t), "orders", commitlog.Change{})
 	var unsupported *commitlog.UnsupportedError
 	require.ErrorAs(t, err, &unsupported)
 	require.NotEmpty(t, unsupported.Capability)
@@ -72,7 +72,7 @@ func testDefaultLog(t *testing.T, open Open) {
 	e := open(t)
 	first := mustLog(t, e, "")
 	require.Equal(t, commitlog.Bounds{}, first.Bounds())
-	again, created, err := e.Create(patient(t), "")
+	again, created, err := e.Put(patient(t), "", commitlog.Change{})
 	require.NoError(t, err)
 	require.False(t, created)
 	require.Equal(t, first.ID(), again.ID())
@@ -96,16 +96,16 @@ func testCheck(t *testing.T, open Open) {
 	require.NoError(t, open(t).Check())
 }
 
-// Goal: the first Create makes the log, every later one and Log find it; all
+// Goal: the first Put makes the log, every later one and Log find it; all
 // handles are the same log with the same identity.
-func testCreate(t *testing.T, e commitlog.Engine) {
-	first, created, err := e.Create(patient(t), "orders")
+func testPut(t *testing.T, e commitlog.Engine) {
+	first, created, err := e.Put(patient(t), "orders", commitlog.Change{})
 	require.NoError(t, err)
 	require.True(t, created)
 	require.Equal(t, commitlog.Bounds{}, first.Bounds())
 	mustAppend(t, first, batch("a"))
 
-	again, created, err := e.Create(patient(t), "orders")
+	again, created, err := e.Put(patient(t), "orders", commitlog.Change{})
 	require.NoError(t, err)
 	require.False(t, created)
 	found := mustLog(t, e, "orders")
@@ -118,11 +118,11 @@ func testCreate(t *testing.T, e commitlog.Engine) {
 
 // Goal: of many callers that create the same log at once, one made it, and all
 // have the same.
-func testCreateRace(t *testing.T, e commitlog.Engine) {
+func testPutRace(t *testing.T, e commitlog.Engine) {
 	ctx := patient(t)
 	var made atomic.Int32
 	together(t, 16, func(int) error {
-		log, created, err := e.Create(ctx, "orders")
+		log, created, err := e.Put(ctx, "orders", commitlog.Change{})
 		if err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func testInvalidNames(t *testing.T, e commitlog.Engine) {
 		"_proglog/x", ".", "..", "/a", "a/", "a//b", "a/../b", "a/./b", "-a", " a", "a b", "a\x00", "é", "a\\b",
 		strings.Repeat("x", commitlog.MaxLogNameBytes+1),
 	} {
-		_, created, err := e.Create(patient(t), name)
+		_, created, err := e.Put(patient(t), name, commitlog.Change{})
 		var invalid *commitlog.InvalidLogNameError
 		require.ErrorAs(t, err, &invalid, "%q", name)
 		require.False(t, created)
@@ -183,7 +183,7 @@ func testDistinctNames(t *testing.T, e commitlog.Engine) {
 		strings.Repeat("x", commitlog.MaxLogNameBytes), strings.Repeat("x", commitlog.MaxLogNameBytes-1),
 	}
 	for _, name := range names {
-		log, created, err := e.Create(patient(t), name)
+		log, created, err := e.Put(patient(t), name, commitlog.Change{})
 		require.NoError(t, err)
 		require.True(t, created, "%q", name)
 		mustAppend(t, log, batch(name))
@@ -220,7 +220,7 @@ func testManyLogs(t *testing.T, e commitlog.Engine) {
 	together(t, callers, func(c int) error {
 		for round := range rounds {
 			for i := c; i < logs; i += callers {
-				log, created, err := e.Create(ctx, name(i))
+				log, created, err := e.Put(ctx, name(i), commitlog.Change{})
 				if err != nil || created != (round == 0) {
 					return fmt.Errorf("create %s in round %d: created %v, error %w", name(i), round, created, err)
 				}

@@ -28,19 +28,21 @@ func TestMemoryClose(t *testing.T) {
 	RunClose(t, openMemory)
 }
 
-// A shelf keeps the logs of engines in memory from one life to the next, by
-// directory, as a disk would.
-type shelf map[string]map[string]*memoryLog
+// A shelf keeps engines in memory from one life to the next, by directory, as a
+// disk would.
+type shelf map[string]*Memory
 
 func (s shelf) open(t *testing.T, dir string, now func() time.Time) (commitlog.Engine, func() error) {
 	m := NewMemory(Options{Now: now})
-	if logs, ok := s[dir]; ok {
-		m.logs = map[string]*memoryLog{}
-		for name, l := range logs {
-			m.logs[name] = &memoryLog{engine: m, id: l.id, envelopes: l.envelopes, last: l.last, grown: make(chan struct{})}
+	if before, ok := s[dir]; ok {
+		m.ended, m.logs = before.ended, map[string]*memoryLog{}
+		for name, l := range before.logs {
+			again := *l
+			again.engine, again.changed = m, make(chan struct{})
+			m.logs[name] = &again
 		}
 	}
-	s[dir] = m.logs
+	s[dir] = m
 	t.Cleanup(func() { require.NoError(t, m.Close()) })
 	return m, m.Close
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -33,14 +32,28 @@ func testModel(t *testing.T, open Open) {
 // seedVariable names the environment variable that replays a run of the model.
 const seedVariable = "PROGLOG_SEED"
 
-// A model is what an engine has to hold: a slice of records for each log.
+// A model is what an engine has to hold: for each log, what modelLog says.
 type model struct {
-	t       *testing.T
-	rand    *rand.Rand
-	can     commitlog.Capabilities
-	names   []string // of the logs that may be used
-	ids     map[string]string
-	records map[string][]commitlog.Record
+	t     *testing.T
+	rand  *rand.Rand
+	can   commitlog.Capabilities
+	names []string // of the logs that may be used
+	logs  map[string]*modelLog
+}
+
+// A modelLog is a slice of records, of which the one at offset i is records[i];
+// those below first, of this log or one that had its name, are trimmed.
+type modelLog struct {
+	id        string // empty: the log does not exist
+	first     uint64
+	records   []commitlog.Record
+	last      time.Time
+	settings  commitlog.Settings
+	producers map[string]*modelProducer
+}
+
+func (l *modelLog) bounds() commitlog.Bounds {
+	return commitlog.Bounds{First: l.first, Next: uint64(len(l.records))}
 }
 
 // newModel returns the model of an empty engine. A failed test prints its seed.
@@ -58,10 +71,13 @@ func newModel(t *testing.T, e commitlog.Engine) *model {
 	})
 	m := &model{
 		t: t, rand: rand.New(rand.NewPCG(seed, 0)), can: e.Capabilities(),
-		names: []string{""}, ids: map[string]string{}, records: map[string][]commitlog.Record{},
+		names: []string{""}, logs: map[string]*modelLog{},
 	}
 	if m.can.NamedLogs {
-		m.names = append(m.names, "a", "b/c", "b.c")
+		m.names = append(m.names, "a", "b.c", "b/c")
+	}
+	for _, name := range m.names {
+		m.logs[name] = &modelLog{producers: map[string]*modelProducer{}}
 	}
 	return m
 }
@@ -69,107 +85,90 @@ func newModel(t *testing.T, e commitlog.Engine) *model {
 // step does one random call and holds its result to the model.
 func (m *model) step(e commitlog.Engine) {
 	name := m.names[m.rand.IntN(len(m.names))]
-	log := m.open(e, name)
-	switch m.rand.IntN(10) {
-	case 0, 1, 2, 3:
-		m.append(log, name)
-	case 4, 5, 6, 7:
-		m.read(log, name)
-	case 8:
-		require.Equal(m.t, m.bounds(name), log.Bounds())
-	case 9:
-		if next := m.bounds(name).Next; next > 0 {
+	log, l := m.open(e, name), m.logs[name]
+	switch n := m.rand.IntN(40); {
+	case n < 16:
+		m.append(log, l)
+	case n < 30:
+		m.read(log, l)
+	case n < 33:
+		require.Equal(m.t, l.bounds(), log.Bounds())
+	case n < 36:
+		if next := l.bounds().Next; next > 0 {
 			b, err := log.Wait(patient(m.t), m.rand.Uint64N(next))
 			require.NoError(m.t, err)
-			require.Equal(m.t, m.bounds(name), b)
+			require.Equal(m.t, l.bounds(), b)
 		}
+	case n < 38:
+		m.trim(log, l)
+	case n < 39:
+		m.change(e, name, l)
+	default:
+		m.delete(e, log, name, l)
 	}
 }
 
-// open returns the log, by Log or Create, and holds it to be there or not and
-// to be the same.
+// open returns the log, by Log or Put, and holds it to be there or not and to be
+// the same.
 func (m *model) open(e commitlog.Engine, name string) commitlog.CommitLog {
-	_, exists := m.ids[name]
+	l := m.logs[name]
+	exists := l.id != ""
 	if !exists && name != "" {
 		requireNotFound(m.t, e, name)
 	}
 	if exists && m.rand.IntN(2) == 0 {
 		log := mustLog(m.t, e, name)
-		require.Equal(m.t, m.ids[name], log.ID())
+		require.Equal(m.t, l.id, log.ID())
 		return log
 	}
-	log, created, err := e.Create(patient(m.t), name)
+	log, created, err := e.Put(patient(m.t), name, commitlog.Change{})
 	require.NoError(m.t, err)
 	require.Equal(m.t, !exists && name != "", created)
 	if exists {
-		require.Equal(m.t, m.ids[name], log.ID())
+		require.Equal(m.t, l.id, log.ID())
 	}
-	m.ids[name] = log.ID()
+	l.id = log.ID()
 	return log
 }
 
-func (m *model) bounds(name string) commitlog.Bounds {
-	return commitlog.Bounds{Next: uint64(len(m.records[name]))}
-}
-
 // append calls Append with one to four batches, of which some must fail.
-func (m *model) append(log commitlog.CommitLog, name string) {
-	next := m.bounds(name).Next
+func (m *model) append(log commitlog.CommitLog, l *modelLog) {
 	var batches []commitlog.Batch
-	var refusal any // what the first batch that must fail fails with
-	good := 0
 	for range 1 + m.rand.IntN(4)*m.rand.IntN(2) {
 		b := m.batch()
-		if m.can.ExpectedOffset && m.rand.IntN(3) == 0 {
-			b = expecting(next, b)
-			if m.rand.IntN(4) == 0 {
-				b = expecting(next+1+m.rand.Uint64N(3), b)
-				refusal = firstOf(refusal, &commitlog.OffsetMismatchError{Expected: *b.ExpectedOffset, Next: next})
-			}
+		if m.can.ExpectedOffset && m.rand.IntN(4) == 0 {
+			b = expecting(l.bounds().Next+m.rand.Uint64N(3)*m.rand.Uint64N(2), b)
 		}
-		if m.rand.IntN(12) == 0 {
+		if m.can.Producers && m.rand.IntN(2) == 0 {
+			b = m.produced(l, b)
+		}
+		if m.rand.IntN(20) == 0 {
 			b.Records[0].Headers = make([]commitlog.Header, 65)
-			refusal = firstOf(refusal, &commitlog.TooLargeError{})
-			if good == len(batches) {
-				refusal = &commitlog.TooLargeError{} // form is judged before the offset
-			}
 		}
 		batches = append(batches, b)
-		if refusal == nil {
-			good++
-			next += uint64(len(b.Records))
-		}
 	}
 	acks, err := log.Append(patient(m.t), batches...)
-	require.NoError(m.t, checkAcks(log, acks, batches[:good]))
-	m.requireRefusal(refusal, err)
-	for i, ack := range acks {
-		require.Equal(m.t, m.bounds(name).Next, ack.First)
-		for n, r := range batches[i].Records {
-			r.Offset, r.Time = ack.First+uint64(n), ack.Time
-			m.records[name] = append(m.records[name], r)
+	for i, b := range batches {
+		replayed, refusal := l.judge(b, m.can.Dedup)
+		if refusal != nil {
+			m.requireRefusal(refusal, err)
+			require.Len(m.t, acks, i)
+			require.Equal(m.t, l.bounds(), log.Bounds())
+			return
 		}
+		require.Greater(m.t, len(acks), i, "%v", err)
+		if replayed != nil {
+			require.NoError(m.t, checkReplay(*replayed, acks[i]))
+			continue
+		}
+		require.NoError(m.t, checkAcks(log, acks[i:i+1], batches[i:i+1]))
+		require.Equal(m.t, l.bounds().Next, acks[i].First)
+		require.False(m.t, acks[i].Time.Before(l.last))
+		l.append(b, acks[i])
 	}
-	require.Equal(m.t, m.bounds(name), log.Bounds())
-}
-
-func firstOf(first, then any) any {
-	if first != nil {
-		return first
-	}
-	return then
-}
-
-func (m *model) requireRefusal(want any, err error) {
-	switch want := want.(type) {
-	case nil:
-		require.NoError(m.t, err)
-	case *commitlog.OffsetMismatchError:
-		requireMismatch(m.t, err, want.Expected, want.Next)
-	default:
-		var tooLarge *commitlog.TooLargeError
-		require.ErrorAs(m.t, err, &tooLarge)
-	}
+	require.NoError(m.t, err)
+	require.Len(m.t, acks, len(batches))
+	require.Equal(m.t, l.bounds(), log.Bounds())
 }
 
 // batch returns a random batch: mostly few, small records.
@@ -193,18 +192,18 @@ func (m *model) batch() commitlog.Batch {
 }
 
 // read reads at a random offset, in or out of the bounds, with random limits.
-func (m *model) read(log commitlog.CommitLog, name string) {
-	all := m.records[name]
+func (m *model) read(log commitlog.CommitLog, l *modelLog) {
+	all := l.records
 	from := m.rand.IntN(len(all) + 2)
 	limit := commitlog.ReadLimit{Records: 1 + m.rand.IntN(20)}
 	if m.rand.IntN(2) == 0 {
 		limit.Bytes = 1 + m.rand.IntN(2000)
 	}
 	_, run, err := read(log, uint64(from), limit)
-	if from >= len(all) {
+	if uint64(from) < l.first || from >= len(all) {
 		var outside *commitlog.OffsetError
-		require.True(m.t, errors.As(err, &outside), "read at %d of %d: %v", from, len(all), err)
-		require.Equal(m.t, m.bounds(name), outside.Bounds)
+		require.True(m.t, errors.As(err, &outside), "read at %d of %+v: %v", from, l.bounds(), err)
+		require.Equal(m.t, l.bounds(), outside.Bounds)
 		return
 	}
 	require.NoError(m.t, err)
@@ -221,16 +220,19 @@ func (m *model) read(log commitlog.CommitLog, name string) {
 
 // verify holds every log of the engine to the model, in every byte.
 func (m *model) verify(e commitlog.Engine) {
-	for _, name := range slices.Sorted(slices.Values(m.names)) {
-		if _, exists := m.ids[name]; !exists && name != "" {
+	for _, name := range m.names {
+		l := m.logs[name]
+		if l.id == "" && name != "" {
 			requireNotFound(m.t, e, name)
 			continue
 		}
 		log := m.open(e, name)
+		require.Equal(m.t, l.bounds(), log.Bounds())
 		got := mustReadAll(m.t, log)
-		require.Len(m.t, got, len(m.records[name]))
-		for i, want := range m.records[name] {
+		require.Len(m.t, got, len(l.records[l.first:]))
+		for i, want := range l.records[l.first:] {
 			require.NoError(m.t, same(want, got[i]))
 		}
+		m.verifyInfo(log, name, l)
 	}
 }

@@ -66,7 +66,8 @@ type mutant struct {
 }
 
 func mutants() []mutant {
-	return slices.Concat(appendMutants(), readMutants(), waitMutants(), engineMutants(), reopenMutants())
+	return slices.Concat(appendMutants(), readMutants(), waitMutants(), engineMutants(), reopenMutants(),
+		producerMutants(), logStateMutants(), engineStateMutants(), reopenStateMutants())
 }
 
 func appendMutants() []mutant {

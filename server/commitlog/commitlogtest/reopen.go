@@ -29,6 +29,13 @@ func RunReopen(t *testing.T, open Reopen) {
 		{"OffsetsGoOn", testReopenOffsets},
 		{"TimeNeverGoesBack", testReopenTime},
 		{"KeepsTheOutcomesOfAClose", testReopenOutcomes},
+		{"KeepsProducers", testReopenProducers},
+		{"KeepsTheOrderOfProducers", testReopenProducerWindow},
+		{"ForgetsSilentProducers", testReopenSilentProducer},
+		{"RetentionByAge", testReopenRetention},
+		{"KeepsTrimsAndSettings", testReopenLifecycle},
+		{"KeepsDeletes", testReopenDelete},
+		{"FindsTimes", testReopenFindTime},
 		{"RandomCallsAgreeWithSlices", testReopenModel},
 	} {
 		t.Run(sub.name, func(t *testing.T) { sub.run(t, newReopener(t, open)) })
@@ -75,10 +82,7 @@ func testReopenKeeps(t *testing.T, r *reopener) {
 			batchBytes(l.BatchBytes), one([]byte("z"), commitlog.Header{}, commitlog.Header{Name: "h"}, commitlog.Header{Name: "h"}),
 		} {
 			ack := mustAppend(t, log, b)[0]
-			for i, rec := range b.Records {
-				rec.Offset, rec.Time = ack.First+uint64(i), ack.Time
-				m.records[name] = append(m.records[name], rec)
-			}
+			m.logs[name].append(b, ack)
 		}
 	}
 	m.verify(r)

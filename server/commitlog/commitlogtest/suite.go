@@ -34,6 +34,13 @@ func Run(t *testing.T, open Open) {
 		{"Read", readTests()},
 		{"Wait", waitTests()},
 		{"Logs", logTests()},
+		{"Producers", producerTests()},
+		{"Settings", settingsTests()},
+		{"Trim", trimTests()},
+		{"Delete", deleteTests()},
+		{"List", listTests()},
+		{"Time", timeTests()},
+		{"Info", infoTests()},
 		{"Concurrent", concurrentTests()},
 		{"Model", modelTests()},
 	} {

@@ -3,6 +3,7 @@ package commitlogtest
 import (
 	"context"
 	"crypto/rand"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -24,8 +25,8 @@ func (w *wrapped) Log(ctx context.Context, name string) (commitlog.CommitLog, er
 	return w.log(l), nil
 }
 
-func (w *wrapped) Create(ctx context.Context, name string) (commitlog.CommitLog, bool, error) {
-	l, created, err := w.Memory.Create(ctx, name)
+func (w *wrapped) Put(ctx context.Context, name string, change commitlog.Change) (commitlog.CommitLog, bool, error) {
+	l, created, err := w.Memory.Put(ctx, name, change)
 	if err != nil {
 		return nil, false, err
 	}
@@ -94,7 +95,7 @@ func (a ahead) Bounds() commitlog.Bounds {
 // named is an engine in memory whose names go through two functions.
 type named struct {
 	*Memory
-	log, create func(m *Memory, name string) (commitlog.CommitLog, bool, error)
+	log, put func(m *Memory, name string) (commitlog.CommitLog, bool, error)
 }
 
 func (n named) Log(_ context.Context, name string) (commitlog.CommitLog, error) {
@@ -102,8 +103,8 @@ func (n named) Log(_ context.Context, name string) (commitlog.CommitLog, error) 
 	return l, err
 }
 
-func (n named) Create(_ context.Context, name string) (commitlog.CommitLog, bool, error) {
-	return n.create(n.Memory, name)
+func (n named) Put(_ context.Context, name string, _ commitlog.Change) (commitlog.CommitLog, bool, error) {
+	return n.put(n.Memory, name)
 }
 
 func find(m *Memory, name string) (commitlog.CommitLog, bool, error) {
@@ -111,8 +112,8 @@ func find(m *Memory, name string) (commitlog.CommitLog, bool, error) {
 	return l, false, err
 }
 
-func create(m *Memory, name string) (commitlog.CommitLog, bool, error) {
-	return m.Create(context.Background(), name)
+func put(m *Memory, name string) (commitlog.CommitLog, bool, error) {
+	return m.Put(context.Background(), name, commitlog.Change{})
 }
 
 // modest is an engine in memory that claims to be able to do nothing beyond the
@@ -123,29 +124,59 @@ type modest struct {
 }
 
 func newModest(strict bool) modest {
-	refuse := func(ctx context.Context, l commitlog.CommitLog, batches []commitlog.Batch) ([]commitlog.Ack, error) {
-		for i, b := range batches {
-			if b.ExpectedOffset != nil && strict {
-				acks, err := l.Append(ctx, batches[:i]...)
-				if err == nil {
-					err = &commitlog.UnsupportedError{Capability: "expected offsets"}
-				}
-				return acks, err
-			}
-		}
-		return l.Append(ctx, batches...)
+	m := NewMemory(Options{})
+	if !strict {
+		return modest{&wrapped{m, func(l commitlog.CommitLog) commitlog.CommitLog { return l }}, strict}
 	}
-	return modest{&wrapped{NewMemory(Options{}), onAppend(refuse)}, strict}
+	return modest{&wrapped{m, func(l commitlog.CommitLog) commitlog.CommitLog { return modestLog{l} }}, strict}
 }
 
 func (modest) Capabilities() commitlog.Capabilities { return commitlog.Capabilities{} }
 
-func (m modest) Create(ctx context.Context, name string) (commitlog.CommitLog, bool, error) {
-	if name != "" && m.strict {
-		return nil, false, &commitlog.UnsupportedError{Capability: "named logs"}
+func (m modest) Put(ctx context.Context, name string, change commitlog.Change) (commitlog.CommitLog, bool, error) {
+	if m.strict {
+		switch {
+		case name != "":
+			return nil, false, lacking("named logs")
+		case change.Sealed != nil:
+			return nil, false, lacking("sealing")
+		case change.Retention != nil:
+			return nil, false, lacking("retention")
+		}
 	}
-	return m.wrapped.Create(ctx, name)
+	return m.wrapped.Put(ctx, name, change)
 }
+
+func (m modest) Delete(ctx context.Context, name string) error {
+	if m.strict {
+		return lacking("deletion")
+	}
+	return m.wrapped.Delete(ctx, name)
+}
+
+func lacking(capability string) error { return &commitlog.UnsupportedError{Capability: capability} }
+
+// modestLog is a log of a strict modest engine.
+type modestLog struct{ commitlog.CommitLog }
+
+func (l modestLog) Append(ctx context.Context, batches ...commitlog.Batch) ([]commitlog.Ack, error) {
+	for i, b := range batches {
+		if b.ExpectedOffset != nil || b.Producer != nil {
+			acks, err := l.CommitLog.Append(ctx, batches[:i]...)
+			if err == nil {
+				err = lacking("producers and expected offsets")
+			}
+			return acks, err
+		}
+	}
+	return l.CommitLog.Append(ctx, batches...)
+}
+
+func (l modestLog) FindTime(context.Context, time.Time) (uint64, error) {
+	return 0, lacking("finding times")
+}
+
+func (l modestLog) Trim(context.Context, uint64) (uint64, error) { return 0, lacking("trimming") }
 
 // Goal: an engine that lacks every capability, and says so, passes the suite.
 func TestModestEngine(t *testing.T) {
@@ -161,8 +192,8 @@ func engineMutants() []mutant {
 			return memory(l)
 		}
 	}
-	names := func(log, create func(*Memory, string) (commitlog.CommitLog, bool, error)) func() commitlog.Engine {
-		return func() commitlog.Engine { return named{NewMemory(Options{}), log, create} }
+	names := func(log, put func(*Memory, string) (commitlog.CommitLog, bool, error)) func() commitlog.Engine {
+		return func() commitlog.Engine { return named{NewMemory(Options{}), log, put} }
 	}
 	return []mutant{
 		{fault: "all logs have one identity", caughtBy: "Logs/IDsDiffer",
@@ -175,23 +206,23 @@ func engineMutants() []mutant {
 		{fault: "header bytes one over", caughtBy: "Limits/HeaderBytes", open: over(func(l *commitlog.Limits) { l.HeaderBytes++ })},
 		{fault: "batch records one under", caughtBy: "Limits/BatchRecords", open: over(func(l *commitlog.Limits) { l.BatchRecords-- })},
 		{fault: "batch bytes one over", caughtBy: "Limits/BatchBytes", open: over(func(l *commitlog.Limits) { l.BatchBytes++ })},
-		{fault: "asking for a log makes it", caughtBy: "Logs/UnknownIsNotFound", open: names(create, create)},
-		{fault: "every create made it", caughtBy: "Logs/CreateIsIdempotent",
+		{fault: "asking for a log makes it", caughtBy: "Logs/UnknownIsNotFound", open: names(put, put)},
+		{fault: "every put made it", caughtBy: "Logs/PutIsIdempotent",
 			open: names(find, func(m *Memory, name string) (commitlog.CommitLog, bool, error) {
-				l, _, err := create(m, name)
+				l, _, err := put(m, name)
 				return l, true, err
 			})},
 		{fault: "names ignore case", caughtBy: "Logs/NamesAreDistinct",
 			open: names(find, func(m *Memory, name string) (commitlog.CommitLog, bool, error) {
-				return create(m, strings.ToLower(name))
+				return put(m, strings.ToLower(name))
 			})},
 		{fault: "names are cleaned", caughtBy: "Logs/InvalidNamesAreRefused",
 			open: names(find, func(m *Memory, name string) (commitlog.CommitLog, bool, error) {
-				return create(m, strings.ReplaceAll(strings.Trim(name, "/"), "//", "/"))
+				return put(m, strings.ReplaceAll(strings.Trim(name, "/"), "//", "/"))
 			})},
 		{fault: "named logs are one", caughtBy: "Logs/AreIsolated",
-			open: names(find, func(m *Memory, _ string) (commitlog.CommitLog, bool, error) { return create(m, "") })},
-		{fault: "does what it does not claim: names", caughtBy: "Logs/CreateIsIdempotent",
+			open: names(find, func(m *Memory, _ string) (commitlog.CommitLog, bool, error) { return put(m, "") })},
+		{fault: "does what it does not claim: names", caughtBy: "Logs/PutIsIdempotent",
 			open: func() commitlog.Engine { return newModest(false) }},
 		{fault: "does what it does not claim: expected offsets", caughtBy: "Expected/MetOrNot",
 			open: func() commitlog.Engine { return newModest(false) }},
@@ -203,17 +234,15 @@ func reopenMutants() []mutant {
 	onReopen := func(change func(name string, l *memoryLog) (keep bool)) Reopen {
 		s := shelf{}
 		return func(t *testing.T, dir string, now func() time.Time) (commitlog.Engine, func() error) {
-			for name, l := range s[dir] {
-				if !change(name, l) {
-					delete(s[dir], name)
-				}
+			if before, ok := s[dir]; ok {
+				maps.DeleteFunc(before.logs, func(name string, l *memoryLog) bool { return !change(name, l) })
 			}
 			return s.open(t, dir, now)
 		}
 	}
 	return []mutant{
 		{fault: "the last record is lost", caughtBy: "KeepsWhatWasAcked", reopen: onReopen(func(_ string, l *memoryLog) bool {
-			l.envelopes = l.envelopes[:max(0, len(l.envelopes)-1)]
+			l.records = l.records[:max(0, len(l.records)-1)]
 			return true
 		})},
 		{fault: "the last time is lost", caughtBy: "TimeNeverGoesBack", reopen: onReopen(func(_ string, l *memoryLog) bool {
@@ -221,7 +250,7 @@ func reopenMutants() []mutant {
 			return true
 		})},
 		{fault: "empty logs are lost", caughtBy: "KeepsEmptyLogs", reopen: onReopen(func(name string, l *memoryLog) bool {
-			return name == "" || len(l.envelopes) > 0
+			return name == "" || len(l.records) > 0
 		})},
 		{fault: "identities change", caughtBy: "KeepsEmptyLogs", reopen: onReopen(func(_ string, l *memoryLog) bool {
 			l.id = rand.Text()
@@ -229,8 +258,7 @@ func reopenMutants() []mutant {
 		})},
 		{fault: "an append that the end refused comes back", caughtBy: "RandomCallsAgreeWithSlices",
 			reopen: onReopen(func(_ string, l *memoryLog) bool {
-				r := commitlog.Record{Offset: uint64(len(l.envelopes)), Time: l.last}
-				l.envelopes = append(l.envelopes, commitlog.AppendEnvelope(nil, &r))
+				l.append([]commitlog.Record{{}})
 				return true
 			})},
 	}

@@ -1,6 +1,9 @@
 package rpc
 
 import (
+	"net/http"
+	"strings"
+
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connectgzip"
 	"connectrpc.com/connect/v2/connecthttp"
@@ -8,13 +11,13 @@ import (
 )
 
 // protocolOptions are what the protocol library is told: how messages are
-// encoded, compressed and bounded.
-func protocolOptions(l Limits) []connecthttp.Option {
+// encoded, compressed and bounded in bytes.
+func protocolOptions(l Limits, messageBytes int) []connecthttp.Option {
 	return []connecthttp.Option{
 		connecthttp.WithCodecs(connectproto.NewBinaryCodec(), newJSONCodec()),
 		connecthttp.WithCompressors(connectgzip.New()),
 		connecthttp.WithCompressMinBytes(l.CompressBytes),
-		connecthttp.WithReadMaxBytes(l.messageBytes()),
+		connecthttp.WithReadMaxBytes(messageBytes),
 	}
 }
 
@@ -26,4 +29,11 @@ func newJSONCodec() connect.Codec {
 	codec.MarshalOptions.EmitDefaultValues = true
 	codec.UnmarshalOptions.DiscardUnknown = false
 	return codec
+}
+
+// isJSON says whether the messages of a request are JSON, in whichever protocol.
+func isJSON(r *http.Request) bool {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	_, kind, _ = strings.Cut(strings.ToLower(strings.TrimSpace(kind)), "/")
+	return kind == "json" || strings.HasSuffix(kind, "+json")
 }

@@ -14,6 +14,7 @@ import (
 type conn struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	get     bool // it is a GET, which caches may answer
 	holding bool // flushes are held back
 	reads   *time.Timer
 	writes  *time.Timer
@@ -43,7 +44,7 @@ func withConn(next http.Handler, running *calls) http.Handler {
 		defer running.hold.RUnlock()
 		running.count.Add(1)
 		defer running.count.Add(-1)
-		c := &conn{ResponseWriter: w, control: http.NewResponseController(w)}
+		c := &conn{ResponseWriter: w, control: http.NewResponseController(w), get: r.Method == http.MethodGet}
 		if r.Method != http.MethodPost {
 			w.Header().Set("Cache-Control", "no-store") // a handler that knows better says so
 		}

@@ -15,13 +15,16 @@ func (s *logService) ConsumeStream(ctx context.Context, req *logv1.ConsumeReques
 	if err != nil {
 		return err
 	}
-	log, err := s.openLog(ctx, req)
+	if isSet(req.GetWait()) {
+		return invalid(logv1.Reason_REASON_INVALID_REQUEST, "`wait` is for Consume; a stream waits until its client leaves")
+	}
+	log, err := s.logToRead(ctx, req)
 	if err != nil {
 		return err
 	}
 	f := &following{service: s, log: log, reading: r, stream: stream, conn: connOf(ctx)}
 	defer f.release()
-	return f.run(ctx)
+	return s.whileReading(ctx, req, f.run(ctx))
 }
 
 // following is one ConsumeStream: it reads a stride, sends it, and waits when
@@ -33,14 +36,25 @@ type following struct {
 	stream  logv1connect.LogConsumeStreamServerStream
 	conn    *conn
 	stride  *[]byte // a tail that waits holds none
+	stood   bool    // it has stood at the tail before
 }
 
 // run returns nil when the stream is at its end: at until, or at the end of a
 // sealed log.
 func (f *following) run(ctx context.Context) error {
+	if err := f.begin(ctx, f.log); err != nil {
+		return err
+	}
 	for f.next < f.until {
 		tail, err := f.step(ctx)
-		if offset, ok := errors.AsType[*commitlog.OffsetError](err); ok && !offset.Trimmed() {
+		if trimmed(err) && f.relative() { // between begin and step
+			if err := f.begin(ctx, f.log); err != nil {
+				return err
+			}
+			continue
+		}
+		f.begun = true
+		if unwritten(err) {
 			tail, err = true, nil // an offset beyond the end is waited for
 		}
 		if err != nil {
@@ -50,8 +64,11 @@ func (f *following) run(ctx context.Context) error {
 			continue
 		}
 		err = f.wait(ctx)
-		if _, ok := errors.AsType[*commitlog.LogSealedError](err); ok {
-			return nil
+		if sealed, ok := errors.AsType[*commitlog.LogSealedError](err); ok {
+			if sealed.Next <= f.next {
+				return nil
+			}
+			continue // the last records came with the seal
 		}
 		if err != nil {
 			return err
@@ -109,11 +126,47 @@ func (f *following) wait(ctx context.Context) error {
 	if err := f.stream.SendHeaders(); err != nil {
 		return err
 	}
-	if f.conn != nil {
-		f.conn.writeWithin(0)
+	if f.heartbeat > 0 && !f.stood {
+		f.stood = true
+		if err := f.beat(); err != nil {
+			return err
+		}
 	}
-	_, err := f.log.Wait(ctx, f.next)
-	return err
+	for {
+		if f.conn != nil {
+			f.conn.writeWithin(0)
+		}
+		came, err := f.waitOnce(ctx)
+		if came || err != nil {
+			return err
+		}
+		if err := f.beat(); err != nil {
+			return err
+		}
+	}
+}
+
+// waitOnce waits for the record at next, or until a heartbeat is due.
+func (f *following) waitOnce(ctx context.Context) (came bool, err error) {
+	due := ctx
+	if f.heartbeat > 0 {
+		var cancel context.CancelFunc
+		due, cancel = context.WithTimeout(ctx, f.heartbeat)
+		defer cancel()
+	}
+	_, err = f.log.Wait(due, f.next)
+	if err != nil && due.Err() != nil && ctx.Err() == nil && errors.Is(err, due.Err()) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// beat tells a client that hears nothing where the tail is. It never tells of
+// records that the stream has yet to send: a client may resume at what it was
+// told.
+func (f *following) beat() error {
+	next := min(f.next, f.log.Bounds().Next)
+	return f.sendOne(&logv1.ConsumeResponse{NextOffset: &next}, true)
 }
 
 func (f *following) release() {

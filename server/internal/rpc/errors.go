@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connectproto"
@@ -19,24 +20,31 @@ type refusal struct {
 	code   connect.Code
 	reason logv1.Reason
 	text   string
+	limit  *uint64 // that was exceeded; nil: none
 }
 
 func (r *refusal) Error() string { return r.text }
 
 func invalid(reason logv1.Reason, format string, args ...any) error {
-	return &refusal{connect.CodeInvalidArgument, reason, fmt.Sprintf(format, args...)}
+	return &refusal{code: connect.CodeInvalidArgument, reason: reason, text: fmt.Sprintf(format, args...)}
+}
+
+// outside refuses a time beyond a limit, which is told in milliseconds.
+func outside(limit time.Duration, format string, args ...any) error {
+	ms := uint64(limit.Milliseconds())
+	return &refusal{connect.CodeInvalidArgument, logv1.Reason_REASON_INVALID_REQUEST, fmt.Sprintf(format, args...), &ms}
 }
 
 func unsupported(what string) error {
-	return &refusal{connect.CodeUnimplemented, logv1.Reason_REASON_UNSUPPORTED, "this server does not support " + what}
+	return &refusal{code: connect.CodeUnimplemented, reason: logv1.Reason_REASON_UNSUPPORTED, text: "this server does not support " + what}
 }
 
 func draining() error {
-	return &refusal{connect.CodeUnavailable, logv1.Reason_REASON_DRAINING, "the server is stopping; reconnect"}
+	return &refusal{code: connect.CodeUnavailable, reason: logv1.Reason_REASON_DRAINING, text: "the server is stopping; reconnect"}
 }
 
 func logChanged() error {
-	return &refusal{connect.CodeFailedPrecondition, logv1.Reason_REASON_LOG_CHANGED, "another log has taken this name"}
+	return &refusal{code: connect.CodeFailedPrecondition, reason: logv1.Reason_REASON_LOG_CHANGED, text: "another log has taken this name"}
 }
 
 // A verdict is what an error is on the wire.
@@ -62,12 +70,20 @@ func judge(err error) verdict {
 		return v
 	}
 	if r, ok := errors.AsType[*refusal](err); ok {
-		return newVerdict(r.code, r.reason, r.text)
+		v := newVerdict(r.code, r.reason, r.text)
+		v.detail.Limit = r.limit
+		return v
 	}
 	if v, ok := judgeState(err); ok {
 		return v
 	}
 	if v, ok := judgeRequest(err); ok {
+		return v
+	}
+	if v, ok := judgeProducer(err); ok {
+		return v
+	}
+	if v, ok := judgeLog(err); ok {
 		return v
 	}
 	v := newVerdict(connect.CodeInternal, logv1.Reason_REASON_INTERNAL, "internal error")
@@ -87,7 +103,7 @@ func judgeOutcome(err error) (verdict, bool) {
 		v = judge(draining())
 	case errors.Is(err, commitlog.ErrOutcomeUnknown):
 		v = newVerdict(connect.CodeUnavailable, logv1.Reason_REASON_STORAGE_FAILED,
-			"the storage failed while the record was written; it may or may not be in the log")
+			"the storage failed meanwhile; whether the call took effect is unknown")
 	default:
 		return v, false
 	}
@@ -143,6 +159,38 @@ func judgeRequest(err error) (verdict, bool) {
 	if e, ok := errors.AsType[*commitlog.InvalidBatchError](err); ok {
 		return newVerdict(connect.CodeInvalidArgument, logv1.Reason_REASON_INVALID_REQUEST, e.Error()), true
 	}
+	if e, ok := errors.AsType[*commitlog.UnsupportedError](err); ok {
+		return newVerdict(connect.CodeUnimplemented, logv1.Reason_REASON_UNSUPPORTED, e.Error()), true
+	}
+	return verdict{}, false
+}
+
+// judgeProducer maps what the log makes of a producer's sequence.
+func judgeProducer(err error) (verdict, bool) {
+	if e, ok := errors.AsType[*commitlog.FencedError](err); ok {
+		v := newVerdict(connect.CodeFailedPrecondition, logv1.Reason_REASON_PRODUCER_FENCED, e.Error())
+		v.detail.Epoch = &e.Epoch
+		return v, true
+	}
+	if e, ok := errors.AsType[*commitlog.SequenceGapError](err); ok {
+		v := newVerdict(connect.CodeAborted, logv1.Reason_REASON_SEQUENCE_GAP, e.Error())
+		v.detail.Epoch, v.detail.Sequence = &e.Epoch, &e.Expected
+		return v, true
+	}
+	if e, ok := errors.AsType[*commitlog.SequenceForgottenError](err); ok {
+		v := newVerdict(connect.CodeFailedPrecondition, logv1.Reason_REASON_SEQUENCE_FORGOTTEN, e.Error())
+		v.detail.Sequence = &e.Expected
+		v.undecided = true // this call appended nothing, but what it repeats may have: no client shall go on from here
+		return v, true
+	}
+	if e, ok := errors.AsType[*commitlog.SequenceReusedError](err); ok {
+		return newVerdict(connect.CodeInvalidArgument, logv1.Reason_REASON_SEQUENCE_REUSED, e.Error()), true
+	}
+	return verdict{}, false
+}
+
+// judgeLog maps what stands against a request in the log that it names.
+func judgeLog(err error) (verdict, bool) {
 	if e, ok := errors.AsType[*commitlog.LogSealedError](err); ok {
 		v := newVerdict(connect.CodeFailedPrecondition, logv1.Reason_REASON_LOG_SEALED, e.Error())
 		v.detail.NextOffset = &e.Next
@@ -154,8 +202,10 @@ func judgeRequest(err error) (verdict, bool) {
 	if e, ok := errors.AsType[*commitlog.InvalidLogNameError](err); ok {
 		return newVerdict(connect.CodeInvalidArgument, logv1.Reason_REASON_INVALID_LOG_NAME, e.Error()), true
 	}
-	if e, ok := errors.AsType[*commitlog.UnsupportedError](err); ok {
-		return newVerdict(connect.CodeUnimplemented, logv1.Reason_REASON_UNSUPPORTED, e.Error()), true
+	for _, cause := range []error{commitlog.ErrUnseal, commitlog.ErrDeleteDefault} {
+		if errors.Is(err, cause) {
+			return newVerdict(connect.CodeFailedPrecondition, logv1.Reason_REASON_NOT_ALLOWED_ON_LOG, cause.Error()), true
+		}
 	}
 	return verdict{}, false
 }

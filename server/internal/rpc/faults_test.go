@@ -25,11 +25,47 @@ type faulty struct {
 	read   func(from uint64) error
 	wait   func() error
 	check  func() error
+	admin  func() error // of everything that describes or changes a log
+}
+
+func (f *faulty) asked() error {
+	if f.admin != nil {
+		return f.admin()
+	}
+	return nil
+}
+
+func (f *faulty) Put(ctx context.Context, name string, change commitlog.Change) (commitlog.CommitLog, bool, error) {
+	if err := f.asked(); err != nil {
+		return nil, false, err
+	}
+	log, created, err := f.Engine.Put(ctx, name, change)
+	return &faultyLog{log, f}, created, err
+}
+
+func (f *faulty) Delete(ctx context.Context, name string) error {
+	if err := f.asked(); err != nil {
+		return err
+	}
+	return f.Engine.Delete(ctx, name)
+}
+
+func (f *faulty) List(ctx context.Context, prefix string, after *string, max int) ([]commitlog.Info, bool, error) {
+	if err := f.asked(); err != nil {
+		return nil, false, err
+	}
+	return f.Engine.List(ctx, prefix, after, max)
 }
 
 func (f *faulty) Log(ctx context.Context, name string) (commitlog.CommitLog, error) {
 	log, err := f.Engine.Log(ctx, name)
-	return &faultyLog{log, f}, err
+	if err != nil && f.admin != nil {
+		log, err = f.Engine.Log(ctx, "") // whatever the name: the fault decides
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &faultyLog{log, f}, nil
 }
 
 func (f *faulty) Check() error {
@@ -69,6 +105,20 @@ func (l *faultyLog) Wait(ctx context.Context, offset uint64) (commitlog.Bounds, 
 	return l.CommitLog.Wait(ctx, offset)
 }
 
+func (l *faultyLog) Info(ctx context.Context) (commitlog.Info, error) {
+	if err := l.f.asked(); err != nil {
+		return commitlog.Info{}, err
+	}
+	return l.CommitLog.Info(ctx)
+}
+
+func (l *faultyLog) Trim(ctx context.Context, first uint64) (uint64, error) {
+	if err := l.f.asked(); err != nil {
+		return 0, err
+	}
+	return l.CommitLog.Trim(ctx, first)
+}
+
 // serveFaulty starts a server on an engine with faults.
 func serveFaulty(t *testing.T, f *faulty, opts rpc.Options) *testServer {
 	t.Helper()
@@ -102,6 +152,15 @@ func faults() []fault {
 		{"sealed", wrap(&commitlog.LogSealedError{Next: 9}), connect.CodeFailedPrecondition, logv1.Reason_REASON_LOG_SEALED, true, numbers{next: u(9)}},
 		{"mismatch", wrap(&commitlog.OffsetMismatchError{Expected: 1, Next: 9}), connect.CodeAborted, logv1.Reason_REASON_OFFSET_MISMATCH, true, numbers{next: u(9)}},
 		{"too large", wrap(&commitlog.TooLargeError{What: "value bytes", Size: 3, Limit: 2}), connect.CodeInvalidArgument, logv1.Reason_REASON_TOO_LARGE, true, numbers{limit: u(2)}},
+		{"fenced", wrap(&commitlog.FencedError{Epoch: 4}), connect.CodeFailedPrecondition, logv1.Reason_REASON_PRODUCER_FENCED, true, numbers{epoch: u(4)}},
+		{"gap", wrap(&commitlog.SequenceGapError{Epoch: 4, Expected: 2}), connect.CodeAborted, logv1.Reason_REASON_SEQUENCE_GAP, true, numbers{epoch: u(4), sequence: u(2)}},
+		{"forgotten", wrap(&commitlog.SequenceForgottenError{Expected: 300}), connect.CodeFailedPrecondition, logv1.Reason_REASON_SEQUENCE_FORGOTTEN, false, numbers{sequence: u(300)}},
+		{"reused", wrap(&commitlog.SequenceReusedError{Sequence: 2}), connect.CodeInvalidArgument, logv1.Reason_REASON_SEQUENCE_REUSED, true, numbers{}},
+		{"not found", wrap(&commitlog.LogNotFoundError{Name: "gone"}), connect.CodeNotFound, logv1.Reason_REASON_LOG_NOT_FOUND, true, numbers{}},
+		{"bad name", wrap(&commitlog.InvalidLogNameError{Why: "so"}), connect.CodeInvalidArgument, logv1.Reason_REASON_INVALID_LOG_NAME, true, numbers{}},
+		{"bad batch", wrap(&commitlog.InvalidBatchError{Why: "so"}), connect.CodeInvalidArgument, logv1.Reason_REASON_INVALID_REQUEST, true, numbers{}},
+		{"unseal", wrap(commitlog.ErrUnseal), connect.CodeFailedPrecondition, logv1.Reason_REASON_NOT_ALLOWED_ON_LOG, true, numbers{}},
+		{"delete of the default log", wrap(commitlog.ErrDeleteDefault), connect.CodeFailedPrecondition, logv1.Reason_REASON_NOT_ALLOWED_ON_LOG, true, numbers{}},
 		{"unsupported", wrap(&commitlog.UnsupportedError{Capability: "expected offsets"}), connect.CodeUnimplemented, logv1.Reason_REASON_UNSUPPORTED, true, numbers{}},
 		{"overloaded", wrap(commitlog.ErrOverloaded), connect.CodeResourceExhausted, logv1.Reason_REASON_OVERLOADED, true, numbers{}},
 		{"full", wrap(commitlog.ErrStorageFull), connect.CodeResourceExhausted, logv1.Reason_REASON_STORAGE_FULL, true, numbers{}},
@@ -116,10 +175,10 @@ func faults() []fault {
 	}
 }
 
-// Goal: every error of an engine has its code, reason and numbers on every path,
-// says that nothing was appended only where that is certain, and tells the
-// client nothing of the machine; what is unmapped has an incident that the log
-// explains.
+// Goal: every error of an engine has its code, reason and numbers on every path
+// and in every dialect, says that nothing was appended only where that is
+// certain, and tells the client nothing of the machine; what is unmapped has an
+// incident that the log explains.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, tc := range faults() {
@@ -129,36 +188,71 @@ func TestFaults(t *testing.T) {
 				append: func(context.Context, commitlog.CommitLog, []commitlog.Batch) ([]commitlog.Ack, error) {
 					return nil, tc.err
 				},
-				read: func(uint64) error { return tc.err },
+				read:  func(uint64) error { return tc.err },
+				admin: func() error { return tc.err },
 			}, rpc.Options{})
-			c, ctx := s.grpc(t), ctxWithPatience(t)
-			check := func(err error, nothing bool) {
-				t.Helper()
-				detail := requireError(t, err, tc.code, tc.reason)
-				require.Equal(t, nothing, detail.GetNothingAppended())
-				requireNumbers(t, tc.numbers, detail)
-				require.NotContains(t, err.Error(), "secret")
-				require.NotContains(t, err.Error(), "10.0.0.7")
-				require.Equal(t, tc.code == connect.CodeInternal, detail.GetIncident() != "")
-				if detail.GetIncident() != "" {
-					require.Contains(t, s.logs.String(), detail.GetIncident())
-					require.Contains(t, s.logs.String(), "secret")
-				}
-			}
-			_, err := c.Produce(ctx, one("a"))
-			check(err, tc.nothing)
-			_, err = c.Consume(ctx, &logv1.ConsumeRequest{})
-			check(err, false)
-			consume, err := c.ConsumeStream(ctx, &logv1.ConsumeRequest{})
-			require.NoError(t, err)
-			_, err = consume.Receive()
-			check(err, false)
-			produce, err := c.ProduceStream(ctx)
-			require.NoError(t, err)
-			require.NoError(t, produce.Send(one("a")))
-			_, err = produce.Receive()
-			check(err, tc.nothing)
+			eachDialect(t, false, func(t *testing.T, d dialect) { s.requireFault(t, d, tc) })
 		})
+	}
+}
+
+// requireFault sees the fault of the engine on every path of a dialect.
+func (s *testServer) requireFault(t *testing.T, d dialect, tc fault) {
+	c, ctx := s.client(t, d), ctxWithPatience(t)
+	check := func(err error, nothing bool) {
+		t.Helper()
+		detail := requireError(t, err, tc.code, tc.reason)
+		require.Equal(t, nothing, detail.GetNothingAppended())
+		requireNumbers(t, tc.numbers, detail)
+		require.NotContains(t, err.Error(), "secret")
+		require.NotContains(t, err.Error(), "10.0.0.7")
+		require.Equal(t, tc.code == connect.CodeInternal, detail.GetIncident() != "")
+		if detail.GetIncident() != "" {
+			require.Contains(t, s.logs.String(), detail.GetIncident())
+			require.Contains(t, s.logs.String(), "secret")
+		}
+	}
+	_, err := c.Produce(ctx, one("a"))
+	check(err, tc.nothing)
+	_, err = c.Consume(ctx, &logv1.ConsumeRequest{})
+	check(err, false)
+	consume, err := c.ConsumeStream(ctx, &logv1.ConsumeRequest{})
+	require.NoError(t, err)
+	_, err = consume.Receive()
+	check(err, false)
+	if d.http2 {
+		produce, err := c.ProduceStream(ctx)
+		require.NoError(t, err)
+		require.NoError(t, produce.Send(one("a")))
+		_, err = produce.Receive()
+		check(err, tc.nothing)
+	}
+	_, err = c.GetLog(ctx, &logv1.GetLogRequest{})
+	check(err, false)
+	for _, call := range adminCalls(ctx, s.admin(t, d), "orders") {
+		check(call(), false)
+	}
+}
+
+// adminCalls are one call of each method of Admin.
+func adminCalls(ctx context.Context, admin logv1connect.AdminClient, name string) map[string]func() error {
+	return map[string]func() error{
+		"ListLogs": func() error {
+			_, err := admin.ListLogs(ctx, &logv1.ListLogsRequest{})
+			return err
+		},
+		"PutLog": func() error {
+			_, err := admin.PutLog(ctx, &logv1.PutLogRequest{Log: name})
+			return err
+		},
+		"TrimLog": func() error {
+			_, err := admin.TrimLog(ctx, &logv1.TrimLogRequest{Log: name})
+			return err
+		},
+		"DeleteLog": func() error {
+			_, err := admin.DeleteLog(ctx, &logv1.DeleteLogRequest{Log: name})
+			return err
+		},
 	}
 }
 
@@ -234,6 +328,27 @@ func TestTailOfASealedLogEnds(t *testing.T) {
 	stream, err := s.grpc(t).ConsumeStream(ctxWithPatience(t), &logv1.ConsumeRequest{})
 	require.NoError(t, err)
 	requireNext(t, stream, 0, "last", true)
+	requireEnd(t, stream)
+}
+
+// Goal: a log that gets its last record and is sealed while a tail is about to
+// wait ends the tail behind that record.
+func TestSealWithTheLastRecord(t *testing.T) {
+	t.Parallel()
+	var s *testServer
+	sealed := false
+	s = serveFaulty(t, &faulty{wait: func() error {
+		if !sealed {
+			sealed = true
+			s.fill(t, "last")
+		}
+		return &commitlog.LogSealedError{Next: 2}
+	}}, rpc.Options{})
+	s.fill(t, "first")
+	stream, err := s.grpc(t).ConsumeStream(ctxWithPatience(t), &logv1.ConsumeRequest{})
+	require.NoError(t, err)
+	requireNext(t, stream, 0, "first", true)
+	requireNext(t, stream, 1, "last", true)
 	requireEnd(t, stream)
 }
 

@@ -2,22 +2,22 @@ package rpc
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"sync"
 
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
 	"github.com/proglog/proglog/server/commitlog"
 )
 
-// immutable is for answers about history, which never change. An offset is
-// never given to other bytes, and the request named the log's identity.
-const immutable = "private, max-age=31536000, immutable"
-
 // logService answers log.v1.Log from an engine.
 type logService struct {
-	engine   commitlog.Engine
-	limits   Limits
-	draining <-chan struct{} // closed when the server drains
-	strides  sync.Pool       // *[]byte, for streams that read
+	engine      commitlog.Engine
+	limits      Limits
+	create      string          // [Options.CreateOnProduce]
+	publicCache bool            // [Options.PublicCache]
+	draining    context.Context // ends when the server drains
+	strides     sync.Pool       // *[]byte, for streams that read
 }
 
 // Produce implements log.v1.Log.
@@ -26,7 +26,7 @@ func (s *logService) Produce(ctx context.Context, req *logv1.ProduceRequest) (*l
 	if err != nil {
 		return nil, err
 	}
-	log, err := s.engine.Log(ctx, req.GetLog())
+	log, err := s.logToAppend(ctx, req.GetLog())
 	if err != nil {
 		return nil, err
 	}
@@ -37,42 +37,52 @@ func (s *logService) Produce(ctx context.Context, req *logv1.ProduceRequest) (*l
 	return ackResponse(acks[0]), nil
 }
 
-// Consume implements log.v1.Log.
-func (s *logService) Consume(ctx context.Context, req *logv1.ConsumeRequest) (*logv1.ConsumeResponse, error) {
-	r, err := newReading(req, s.limits)
-	if err != nil {
-		return nil, err
-	}
-	log, err := s.openLog(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	run, err := log.Read(ctx, r.next, r.limit(max(r.records, 1), s.limits.ResponseBytes), nil)
-	if err != nil {
-		return nil, err
-	}
-	if c := connOf(ctx); c != nil && req.GetLogId() != "" && !run.Tail {
-		c.cache(immutable)
-	}
-	if r.records > 0 {
-		return batchResponse(run)
-	}
-	var res *logv1.ConsumeResponse
-	err = singleResponses(run, func(one *logv1.ConsumeResponse, _ bool) error {
-		res = one
-		return nil
-	})
-	return res, err
-}
-
 // GetLog implements log.v1.Log.
-func (s *logService) GetLog(context.Context, *logv1.GetLogRequest) (*logv1.GetLogResponse, error) {
-	return nil, unsupported("GetLog")
+func (s *logService) GetLog(ctx context.Context, req *logv1.GetLogRequest) (*logv1.GetLogResponse, error) {
+	if err := commitlog.CheckLogName(req.GetLog()); err != nil {
+		return nil, err
+	}
+	log, err := s.engine.Log(ctx, req.GetLog())
+	if err != nil {
+		return nil, err
+	}
+	info, err := log.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	can := s.engine.Capabilities()
+	return &logv1.GetLogResponse{
+		Info:         infoMessage(info, can),
+		Limits:       limitsMessage(s.limits),
+		Capabilities: capabilitiesMessage(can),
+	}, nil
 }
 
-// openLog returns the log that a request reads, if it is the one that the caller
-// means.
-func (s *logService) openLog(ctx context.Context, req *logv1.ConsumeRequest) (commitlog.CommitLog, error) {
+// logToAppend returns the log of that name, and makes it if there is none and
+// the server is set to.
+func (s *logService) logToAppend(ctx context.Context, name string) (commitlog.CommitLog, error) {
+	log, err := s.engine.Log(ctx, name)
+	if _, ok := errors.AsType[*commitlog.LogNotFoundError](err); !ok || !s.creates(name) {
+		return log, err
+	}
+	log, _, err = s.engine.Put(ctx, name, commitlog.Change{})
+	return log, err
+}
+
+// creates says whether a produce may make a log of this name.
+func (s *logService) creates(name string) bool {
+	switch s.create {
+	case "":
+		return false
+	case "*":
+		return true
+	}
+	return strings.HasPrefix(name, s.create)
+}
+
+// logToRead returns the log that a request reads, if it is the one that the
+// caller means.
+func (s *logService) logToRead(ctx context.Context, req *logv1.ConsumeRequest) (commitlog.CommitLog, error) {
 	log, err := s.engine.Log(ctx, req.GetLog())
 	if err != nil {
 		return nil, err
@@ -83,25 +93,15 @@ func (s *logService) openLog(ctx context.Context, req *logv1.ConsumeRequest) (co
 	return log, nil
 }
 
-// adminService answers log.v1.Admin: so far with what it does not do.
-type adminService struct{}
-
-// ListLogs implements log.v1.Admin.
-func (adminService) ListLogs(context.Context, *logv1.ListLogsRequest) (*logv1.ListLogsResponse, error) {
-	return nil, unsupported("ListLogs")
-}
-
-// PutLog implements log.v1.Admin.
-func (adminService) PutLog(context.Context, *logv1.PutLogRequest) (*logv1.PutLogResponse, error) {
-	return nil, unsupported("PutLog")
-}
-
-// TrimLog implements log.v1.Admin.
-func (adminService) TrimLog(context.Context, *logv1.TrimLogRequest) (*logv1.TrimLogResponse, error) {
-	return nil, unsupported("TrimLog")
-}
-
-// DeleteLog implements log.v1.Admin.
-func (adminService) DeleteLog(context.Context, *logv1.DeleteLogRequest) (*logv1.DeleteLogResponse, error) {
-	return nil, unsupported("DeleteLog")
+// whileReading returns what an error is for one who reads. A log that was
+// deleted meanwhile is not found; a caller who named its identity learns it if
+// another log has taken the name by now.
+func (s *logService) whileReading(ctx context.Context, req *logv1.ConsumeRequest, err error) error {
+	if _, ok := errors.AsType[*commitlog.LogNotFoundError](err); !ok {
+		return err
+	}
+	if _, now := s.logToRead(ctx, req); now != nil {
+		return now
+	}
+	return err
 }

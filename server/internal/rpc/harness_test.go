@@ -70,6 +70,31 @@ type testServer struct {
 	url    string
 	logs   *logBuffer
 	served chan error
+	clock  *clock
+}
+
+// A clock is the engine's: the system's, until a test makes it tick.
+type clock struct {
+	mu   sync.Mutex
+	now  time.Time
+	step time.Duration // at each look; 0: the system's clock
+}
+
+func (c *clock) look() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.step == 0 {
+		return time.Now()
+	}
+	c.now = c.now.Add(c.step)
+	return c.now
+}
+
+// tick makes the engine's clock move by a step at each look, from now on.
+func (s *testServer) tick(step time.Duration) {
+	s.clock.mu.Lock()
+	defer s.clock.mu.Unlock()
+	s.clock.now, s.clock.step = time.Now(), step
 }
 
 // logBuffer collects a server's log.
@@ -94,10 +119,12 @@ func (l *logBuffer) String() string {
 // the engine.
 func newServer(t *testing.T, opts rpc.Options, wrap func(commitlog.Engine) commitlog.Engine) *testServer {
 	t.Helper()
+	clock := new(clock)
 	s := &testServer{
-		engine: commitlogtest.NewMemory(commitlogtest.Options{Limits: opts.Limits.Batch}),
+		engine: commitlogtest.NewMemory(commitlogtest.Options{Limits: opts.Limits.Batch, Now: clock.look}),
 		logs:   new(logBuffer),
 		served: make(chan error, 1),
+		clock:  clock,
 	}
 	opts.Logger = slog.New(slog.NewJSONHandler(s.logs, nil))
 	var engine commitlog.Engine = s.engine
@@ -123,7 +150,7 @@ func newServer(t *testing.T, opts rpc.Options, wrap func(commitlog.Engine) commi
 // newLog makes a named log and returns it.
 func (s *testServer) newLog(t *testing.T, name string) commitlog.CommitLog {
 	t.Helper()
-	log, _, err := s.engine.Create(t.Context(), name)
+	log, _, err := s.engine.Put(t.Context(), name, commitlog.Change{})
 	require.NoError(t, err)
 	return log
 }
@@ -145,6 +172,9 @@ type dialect struct {
 	http2   bool
 	options []connecthttp.Option
 }
+
+// json says whether the dialect's messages are JSON.
+func (d dialect) json() bool { return strings.Contains(d.name, "JSON") }
 
 func dialects() []dialect {
 	json := []connecthttp.Option{connecthttp.WithProtoJSON()}
@@ -179,6 +209,11 @@ func (s *testServer) transport(t *testing.T, d dialect) *connect.Client {
 func (s *testServer) client(t *testing.T, d dialect) logv1connect.LogClient {
 	t.Helper()
 	return logv1connect.NewLogClient(s.transport(t, d))
+}
+
+func (s *testServer) admin(t *testing.T, d dialect) logv1connect.AdminClient {
+	t.Helper()
+	return logv1connect.NewAdminClient(s.transport(t, d))
 }
 
 // grpc returns a client of the dialect that can do everything.

@@ -89,17 +89,9 @@ func (s *Server) report(ctx context.Context, spec connect.Spec, v verdict, cause
 }
 
 // isWrite says whether a failed call of the procedure may claim that nothing
-// was appended.
+// was appended: where others fail, nobody asks.
 func isWrite(procedure string) bool {
-	switch procedure {
-	case logv1connect.LogProduceProcedure,
-		logv1connect.LogProduceStreamProcedure,
-		logv1connect.AdminPutLogProcedure,
-		logv1connect.AdminTrimLogProcedure,
-		logv1connect.AdminDeleteLogProcedure:
-		return true
-	}
-	return false
+	return procedure == logv1connect.LogProduceProcedure || procedure == logv1connect.LogProduceStreamProcedure
 }
 
 // admit refuses calls once the server drains, and ends streams that were
@@ -138,18 +130,23 @@ func causeOf(ctx context.Context, err error) error {
 	return err
 }
 
-// bound gives a unary call its deadline, and the one request of a server stream
+// bound gives a unary call its deadline, and every request that is not a stream
 // a time by which it must have arrived.
 func (s *Server) bound(next connect.ServerFunc) connect.ServerFunc {
 	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
 		c := connOf(ctx)
 		switch spec.StreamType {
 		case connect.StreamTypeUnary:
-			bound, cancel := context.WithTimeout(ctx, s.limits.Unary)
+			time := s.limits.Unary
+			if spec.Procedure == logv1connect.LogConsumeProcedure {
+				time += s.limits.Wait // the handler cuts it to what the request asks for
+			}
+			bound, cancel := context.WithTimeout(ctx, time)
 			defer cancel()
 			if c != nil {
 				c.readWithin(s.limits.Unary)
-				c.writeWithin(s.limits.Unary + s.limits.Stall)
+				c.writeWithin(time + s.limits.Stall)
+				stream = &openRequest{ServerStream: stream, conn: c}
 			}
 			return next(bound, spec, stream)
 		case connect.StreamTypeServer:

@@ -24,9 +24,20 @@ type Limits struct {
 	// MaxRecords bounds the records of a response: 10,000 by default.
 	MaxRecords int
 
-	// Unary bounds a call that is not a stream, and how long the one request of
-	// a server stream may take to arrive: 30 s by default. A caller's own
-	// deadline can only be shorter.
+	// Wait is the longest that a Consume waits at the tail, whatever it asks for:
+	// 60 s by default.
+	Wait time.Duration
+
+	// MinHeartbeat and MaxHeartbeat bound the interval of a ConsumeStream's
+	// heartbeats: 1 s and 60 s by default.
+	MinHeartbeat, MaxHeartbeat time.Duration
+
+	// PageSize bounds the logs on a page of ListLogs: 1,000 by default.
+	PageSize int
+
+	// Unary bounds a call that is not a stream, beside what it waits at the tail,
+	// and how long the one request of a server stream may take to arrive: 30 s by
+	// default. A caller's own deadline can only be shorter.
 	Unary time.Duration
 
 	// Stall is how long a client may leave a stream's response unread before the
@@ -61,6 +72,9 @@ const (
 	messageSlack = 64 << 10
 	// maxResponseBytes is the highest that Limits.ResponseBytes may be.
 	maxResponseBytes = 7 << 19
+	// maxPageSize is the highest that Limits.PageSize may be: so that a page of
+	// the longest names stays well below what stock gRPC clients take.
+	maxPageSize = 5000
 	// recordOverhead is what a record in a queue counts beside its bytes.
 	recordOverhead = 256
 	// maxHeaderBytes bounds the HTTP headers of a request.
@@ -81,6 +95,7 @@ func (l Limits) withDefaults() Limits {
 	}{
 		{&l.ResponseBytes, 1 << 20},
 		{&l.MaxRecords, 10_000},
+		{&l.PageSize, 1000},
 		{&l.QueueBytes, 1 << 20},
 		{&l.GroupBytes, 1 << 20},
 		{&l.StrideBytes, 256 << 10},
@@ -91,11 +106,19 @@ func (l Limits) withDefaults() Limits {
 			*f.field = f.value
 		}
 	}
-	if l.Unary == 0 {
-		l.Unary = 30 * time.Second
-	}
-	if l.Stall == 0 {
-		l.Stall = 30 * time.Second
+	for _, f := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&l.Wait, time.Minute},
+		{&l.MinHeartbeat, time.Second},
+		{&l.MaxHeartbeat, time.Minute},
+		{&l.Unary, 30 * time.Second},
+		{&l.Stall, 30 * time.Second},
+	} {
+		if *f.field == 0 {
+			*f.field = f.value
+		}
 	}
 	return l
 }
@@ -114,6 +137,7 @@ func (l Limits) Validate() error {
 	}{
 		{"response bytes", l.ResponseBytes, 1, maxResponseBytes},
 		{"max records", l.MaxRecords, 1, 1_000_000},
+		{"page size", l.PageSize, 1, maxPageSize},
 		{"queue bytes", l.QueueBytes, 1, 1 << 30},
 		{"group bytes", l.GroupBytes, 1, 1 << 30},
 		{"stride bytes", l.StrideBytes, 1, 64 << 20},
@@ -124,14 +148,31 @@ func (l Limits) Validate() error {
 			return fmt.Errorf("the limit of %s is %d, outside %d to %d", f.name, f.v, f.least, f.most)
 		}
 	}
-	if l.Unary < 0 || l.Stall < 0 {
-		return fmt.Errorf("the limits of a call (%v) and of a stall (%v) cannot be negative", l.Unary, l.Stall)
+	for _, f := range []struct {
+		name string
+		v    time.Duration
+	}{
+		{"wait", l.Wait}, {"min heartbeat", l.MinHeartbeat}, {"max heartbeat", l.MaxHeartbeat}, {"call", l.Unary}, {"stall", l.Stall},
+	} {
+		if f.v < time.Millisecond || f.v > time.Hour {
+			return fmt.Errorf("the limit of a %s is %v, outside 1ms to 1h", f.name, f.v)
+		}
+	}
+	if l.MinHeartbeat > l.MaxHeartbeat {
+		return fmt.Errorf("the limit of a min heartbeat is %v, above that of a max heartbeat, %v", l.MinHeartbeat, l.MaxHeartbeat)
 	}
 	return nil
 }
 
 // messageBytes is the largest request message that is decoded, and the largest
 // that a compressed one may become.
-func (l Limits) messageBytes() int {
-	return max(l.Batch.BatchBytes, l.Batch.ValueBytes+l.Batch.HeaderBytes) + messageSlack
+func (l Limits) messageBytes() int { return l.requestBytes() + messageSlack }
+
+// jsonBytes is the same for messages in JSON, whose bytes are in base64: a third
+// more. So every limit holds there as well.
+func (l Limits) jsonBytes() int { return l.requestBytes()/3*4 + messageSlack }
+
+// requestBytes is what the values and headers of a request may have together.
+func (l Limits) requestBytes() int {
+	return max(l.Batch.BatchBytes, l.Batch.ValueBytes+l.Batch.HeaderBytes)
 }

@@ -63,7 +63,7 @@ func (p *producing) receive(ctx context.Context) (err error) {
 	for {
 		req, err := p.stream.Receive()
 		select {
-		case <-p.service.draining:
+		case <-p.service.draining.Done():
 			return draining()
 		default:
 		}
@@ -91,7 +91,7 @@ func (p *producing) receive(ctx context.Context) (err error) {
 func (p *producing) bind(ctx context.Context, req *logv1.ProduceRequest) (err error) {
 	if p.log == nil {
 		p.name = req.GetLog()
-		p.log, err = p.service.engine.Log(ctx, p.name)
+		p.log, err = p.service.logToAppend(ctx, p.name)
 		return err
 	}
 	if name := req.GetLog(); name != "" && name != p.name {

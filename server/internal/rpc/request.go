@@ -1,8 +1,6 @@
 package rpc
 
 import (
-	"google.golang.org/protobuf/types/known/durationpb"
-
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
 	"github.com/proglog/proglog/server/commitlog"
 )
@@ -27,14 +25,14 @@ func newBatch(req *logv1.ProduceRequest, limits commitlog.Limits) (commitlog.Bat
 	for i, r := range records {
 		batch.Records[i] = newRecord(r)
 	}
+	if p := req.GetProducer(); p != nil {
+		batch.Producer = &commitlog.Producer{ID: p.GetId(), Epoch: p.GetEpoch(), Sequence: p.GetSequence()}
+	}
 	if err := limits.Check(batch); err != nil {
 		return commitlog.Batch{}, err
 	}
 	if err := commitlog.CheckLogName(req.GetLog()); err != nil {
 		return commitlog.Batch{}, err
-	}
-	if req.GetProducer() != nil {
-		return commitlog.Batch{}, unsupported("`producer`")
 	}
 	return batch, nil
 }
@@ -61,56 +59,4 @@ func batchBytes(b commitlog.Batch) int {
 		}
 	}
 	return n
-}
-
-// A reading is what a ConsumeRequest asks for.
-type reading struct {
-	next    uint64 // the next offset to read
-	until   uint64 // where to stop, exclusive; noEnd: nowhere
-	records int    // records to a response, within the limits; 0: one, in `record`
-}
-
-// noEnd is above every offset that a record can have.
-const noEnd = ^uint64(0)
-
-// newReading judges a request's form, before anything is known of the log.
-func newReading(req *logv1.ConsumeRequest, limits Limits) (reading, error) {
-	r := reading{next: req.GetOffset(), until: noEnd}
-	r.records = int(min(uint64(req.GetMaxRecords()), uint64(limits.MaxRecords)))
-	if req.UntilOffset != nil {
-		r.until = req.GetUntilOffset()
-	}
-	switch {
-	case req.GetStart() != nil && req.GetOffset() != 0:
-		return reading{}, invalid(logv1.Reason_REASON_INVALID_REQUEST, "`offset` must be 0 when `from_time` or `from_tail` is set")
-	case req.GetStart() == nil && req.UntilOffset != nil && r.until <= r.next:
-		return reading{}, invalid(logv1.Reason_REASON_INVALID_REQUEST, "`until_offset` must be above `offset`")
-	}
-	if err := commitlog.CheckLogName(req.GetLog()); err != nil {
-		return reading{}, err
-	}
-	switch req.GetStart().(type) {
-	case *logv1.ConsumeRequest_FromTime:
-		return reading{}, unsupported("`from_time`")
-	case *logv1.ConsumeRequest_FromTail:
-		return reading{}, unsupported("`from_tail`")
-	}
-	switch {
-	case isSet(req.GetWait()):
-		return reading{}, unsupported("`wait`")
-	case isSet(req.GetHeartbeat()):
-		return reading{}, unsupported("`heartbeat`")
-	}
-	return r, nil
-}
-
-// isSet says whether a duration asks for anything: zero is as good as absent.
-func isSet(d *durationpb.Duration) bool { return d.GetSeconds() != 0 || d.GetNanos() != 0 }
-
-// limit returns how much to read for the next response of at most size bytes.
-func (r reading) limit(records, size int) commitlog.ReadLimit {
-	if left := r.until - r.next; uint64(records) > left {
-		records = int(left)
-	}
-	return commitlog.ReadLimit{Records: records, Bytes: size}
 }

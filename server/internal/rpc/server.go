@@ -30,6 +30,14 @@ type Options struct {
 	// Timeouts of connections.
 	Timeouts Timeouts
 
+	// CreateOnProduce lets a produce make the log that it names: "*" is every
+	// log, another text those whose names start with it, and empty none.
+	CreateOnProduce string
+
+	// PublicCache lets the caches between server and client keep what they may,
+	// not just the client's own. It is not for servers that ask who is calling.
+	PublicCache bool
+
 	// CheckHost refuses requests whose Host is neither a loopback name or
 	// address nor ListenHost. It is for servers that listen on loopback.
 	CheckHost  bool
@@ -91,6 +99,9 @@ func New(engine commitlog.Engine, opts Options) (*Server, error) {
 	if err := opts.Limits.Validate(); err != nil {
 		return nil, err
 	}
+	if err := CheckCreateOnProduce(opts.CreateOnProduce); err != nil {
+		return nil, err
+	}
 	s := &Server{limits: opts.Limits.withDefaults(), logger: opts.Logger}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
@@ -100,7 +111,7 @@ func New(engine commitlog.Engine, opts Options) (*Server, error) {
 	}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.health = newHealth(s.draining.Done(), engine.Check, opts.HealthInterval)
-	handler, err := s.routes(engine)
+	handler, err := s.routes(engine, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -111,11 +122,22 @@ func New(engine commitlog.Engine, opts Options) (*Server, error) {
 	return s, nil
 }
 
+// CheckCreateOnProduce reports an [Options.CreateOnProduce] with which no name of
+// a log can start.
+func CheckCreateOnProduce(prefix string) error {
+	if prefix == "" || prefix == "*" || commitlog.CheckLogName(prefix) == nil || commitlog.CheckLogName(prefix+"x") == nil {
+		return nil
+	}
+	return fmt.Errorf("no log's name starts with %q: use * for every log, or the start of a name", prefix)
+}
+
 // routes returns the handler of every path.
-func (s *Server) routes(engine commitlog.Engine) (http.Handler, error) {
+func (s *Server) routes(engine commitlog.Engine, opts Options) (http.Handler, error) {
 	server := connect.NewServer(s.interceptors()...)
-	logv1connect.RegisterLogHandler(server, &logService{engine: engine, limits: s.limits, draining: s.draining.Done()})
-	logv1connect.RegisterAdminHandler(server, adminService{})
+	logv1connect.RegisterLogHandler(server, &logService{
+		engine: engine, limits: s.limits, create: opts.CreateOnProduce, publicCache: opts.PublicCache, draining: s.draining,
+	})
+	logv1connect.RegisterAdminHandler(server, &adminService{engine: engine, limits: s.limits})
 	schema, err := newHealthSchema()
 	if err != nil {
 		return nil, err
@@ -124,10 +146,20 @@ func (s *Server) routes(engine commitlog.Engine) (http.Handler, error) {
 	if err := registerReflection(server); err != nil {
 		return nil, err
 	}
-	options := protocolOptions(s.limits)
-	mux := newProcedureMux(connecthttp.NewErrorWriter(options...))
-	connecthttp.Mount(mux, server, options...)
-	return mux, nil
+	mount := func(messageBytes int) http.Handler {
+		options := protocolOptions(s.limits, messageBytes)
+		mux := newProcedureMux(connecthttp.NewErrorWriter(options...))
+		connecthttp.Mount(mux, server, options...)
+		return mux
+	}
+	binary, json := mount(s.limits.messageBytes()), mount(s.limits.jsonBytes())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isJSON(r) {
+			json.ServeHTTP(w, r)
+			return
+		}
+		binary.ServeHTTP(w, r)
+	}), nil
 }
 
 // newHTTPServer returns the HTTP server: HTTP/1.1 and, by prior knowledge,

@@ -24,11 +24,13 @@ const (
 // ListLogsRequest asks for a page of logs.
 type ListLogsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only names that start with this; empty: all.
+	// Only names that start with these bytes; empty: all.
 	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// The most logs to return; 0 or more than `Limits.page_size` (1,000) is that.
+	// The most logs to return; 0, or more than `Limits.page_size` (1,000 by
+	// default), is that.
 	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The `next_page_token` of the page before; empty: the first page.
+	// The `next_page_token` of the page before; empty: the first page. Opaque; it
+	// does not expire. `prefix` has to be the same on every page.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -88,7 +90,8 @@ func (x *ListLogsRequest) GetPageToken() string {
 // ListLogsResponse is a page of logs.
 type ListLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The logs, by name in byte order.
+	// The logs, by name in byte order; the default log, whose name is empty, is the
+	// first.
 	Logs []*LogInfo `protobuf:"bytes,1,rep,name=logs,proto3" json:"logs,omitempty"`
 	// Asks for the next page; empty: this was the last.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
@@ -144,11 +147,15 @@ func (x *ListLogsResponse) GetNextPageToken() string {
 type PutLogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The log's name: 1 to 200 bytes of `A–Z a–z 0–9 . _ - /`, starting with a
-	// letter or digit, without an empty, `.` or `..` part.
+	// letter or digit, without an empty, `.` or `..` part; case-sensitive. Names
+	// under `_proglog/` belong to the server. Empty is the default log, which always
+	// exists.
 	Log string `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
-	// The retention to set; absent: unchanged, or none for a new log.
+	// The retention to set, as a whole; absent: unchanged, or no bounds for a new
+	// log.
 	Retention *Retention `protobuf:"bytes,2,opt,name=retention,proto3" json:"retention,omitempty"`
-	// Seal the log. Absent: unchanged.
+	// True: seal the log, so that it takes no more records, ever. False: fail if it
+	// is sealed. Absent: unchanged.
 	Sealed        *bool `protobuf:"varint,3,opt,name=sealed,proto3,oneof" json:"sealed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -208,7 +215,7 @@ func (x *PutLogRequest) GetSealed() bool {
 // PutLogResponse describes the log as it is now.
 type PutLogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The log.
+	// The log, with what was set.
 	Info *LogInfo `protobuf:"bytes,1,opt,name=info,proto3" json:"info,omitempty"`
 	// The log did not exist before.
 	Created       bool `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`
@@ -265,7 +272,8 @@ type TrimLogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The log; empty is the default log.
 	Log string `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
-	// The lowest offset to keep; beyond the tail it means the tail.
+	// The lowest offset to keep. Beyond the tail it means the tail; at or below the
+	// log's first offset it changes nothing.
 	FirstOffset   uint64 `protobuf:"varint,2,opt,name=first_offset,json=firstOffset,proto3" json:"first_offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -318,7 +326,7 @@ func (x *TrimLogRequest) GetFirstOffset() uint64 {
 // TrimLogResponse says what is left.
 type TrimLogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The log's first offset now.
+	// The log's first offset now, which may be above the one asked for.
 	FirstOffset   uint64 `protobuf:"varint,1,opt,name=first_offset,json=firstOffset,proto3" json:"first_offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -364,7 +372,7 @@ func (x *TrimLogResponse) GetFirstOffset() uint64 {
 // DeleteLogRequest names a log.
 type DeleteLogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The log to delete.
+	// The log to delete. Empty, the default log, is refused.
 	Log           string `protobuf:"bytes,1,opt,name=log,proto3" json:"log,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

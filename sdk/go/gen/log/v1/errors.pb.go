@@ -29,33 +29,37 @@ const (
 	Reason_REASON_UNSPECIFIED Reason = 0
 	// INTERNAL: an error with no mapping; `incident` names the server's log line.
 	Reason_REASON_INTERNAL Reason = 1
-	// INVALID_ARGUMENT: the request is out of form.
+	// INVALID_ARGUMENT: the request is out of form; the text says how.
 	Reason_REASON_INVALID_REQUEST Reason = 2
 	// INVALID_ARGUMENT: neither `record` nor `records` is set.
 	Reason_REASON_NO_RECORD Reason = 3
-	// INVALID_ARGUMENT: a value, the headers or a batch are over `limit`.
+	// INVALID_ARGUMENT: a value, the headers, a batch or a producer id is over
+	// `limit`.
 	Reason_REASON_TOO_LARGE Reason = 4
 	// INVALID_ARGUMENT: the log's name is not a valid name.
 	Reason_REASON_INVALID_LOG_NAME Reason = 5
 	// NOT_FOUND: there is no log of this name.
 	Reason_REASON_LOG_NOT_FOUND Reason = 6
-	// FAILED_PRECONDITION: another log has taken this name.
+	// FAILED_PRECONDITION: the log of this name is not the one that `log_id` names.
 	Reason_REASON_LOG_CHANGED Reason = 7
 	// FAILED_PRECONDITION: the log accepts no more records.
 	Reason_REASON_LOG_SEALED Reason = 8
-	// FAILED_PRECONDITION: the default log cannot be deleted, no log unsealed.
+	// FAILED_PRECONDITION: the default log cannot be deleted, and no log unsealed.
 	Reason_REASON_NOT_ALLOWED_ON_LOG Reason = 9
-	// OUT_OF_RANGE: the offset was trimmed.
+	// OUT_OF_RANGE: the offset is below `first_offset`: its record was trimmed, or
+	// removed by retention.
 	Reason_REASON_OFFSET_TRIMMED Reason = 10
-	// OUT_OF_RANGE: the offset is not yet written.
+	// OUT_OF_RANGE: the offset is at or beyond `next_offset`: not yet written.
 	Reason_REASON_OFFSET_UNWRITTEN Reason = 11
 	// ABORTED: `expected_offset` is not the log's next offset.
 	Reason_REASON_OFFSET_MISMATCH Reason = 12
-	// FAILED_PRECONDITION: a higher epoch is in force.
+	// FAILED_PRECONDITION: a producer with this id and a higher epoch is in force:
+	// this one was replaced.
 	Reason_REASON_PRODUCER_FENCED Reason = 13
-	// ABORTED: the sequence is not the one expected.
+	// ABORTED: the sequence is above the one expected: one between is missing.
 	Reason_REASON_SEQUENCE_GAP Reason = 14
-	// FAILED_PRECONDITION: the acknowledgement of this sequence is forgotten.
+	// FAILED_PRECONDITION: the sequence is, or may be, one whose acknowledgement is
+	// forgotten (see DedupWindow). Whether its records are in the log is unknown.
 	Reason_REASON_SEQUENCE_FORGOTTEN Reason = 15
 	// INVALID_ARGUMENT: the sequence was used for other records.
 	Reason_REASON_SEQUENCE_REUSED Reason = 16
@@ -181,18 +185,24 @@ type ErrorDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why the call failed.
 	Reason Reason `protobuf:"varint,1,opt,name=reason,proto3,enum=log.v1.Reason" json:"reason,omitempty"`
-	// The server guarantees that this call appended nothing. It says nothing
-	// about an earlier try of the same request. Absent: unknown, or not a write.
+	// The server guarantees that this call of Produce, or the request that ended
+	// this ProduceStream, appended nothing. It says nothing about an earlier try of
+	// the same request. False or absent: unknown, or another method.
 	NothingAppended bool `protobuf:"varint,2,opt,name=nothing_appended,json=nothingAppended,proto3" json:"nothing_appended,omitempty"`
-	// The log's first offset; with DATA_DAMAGED, the first damaged offset.
+	// The log's first offset (OFFSET_TRIMMED, OFFSET_UNWRITTEN); with DATA_DAMAGED,
+	// the first damaged offset.
 	FirstOffset *uint64 `protobuf:"varint,3,opt,name=first_offset,json=firstOffset,proto3,oneof" json:"first_offset,omitempty"`
-	// The log's next offset; with DATA_DAMAGED, one past the last damaged offset.
+	// The log's next offset (OFFSET_TRIMMED, OFFSET_UNWRITTEN, OFFSET_MISMATCH,
+	// LOG_SEALED); with DATA_DAMAGED, one past the last damaged offset.
 	NextOffset *uint64 `protobuf:"varint,4,opt,name=next_offset,json=nextOffset,proto3,oneof" json:"next_offset,omitempty"`
-	// The epoch in force.
+	// The producer's epoch in force (PRODUCER_FENCED, SEQUENCE_GAP).
 	Epoch *uint64 `protobuf:"varint,5,opt,name=epoch,proto3,oneof" json:"epoch,omitempty"`
-	// The sequence expected.
+	// The sequence expected next (SEQUENCE_GAP, SEQUENCE_FORGOTTEN); 0 of a producer
+	// that is not, or no longer, known.
 	Sequence *uint64 `protobuf:"varint,6,opt,name=sequence,proto3,oneof" json:"sequence,omitempty"`
-	// The limit exceeded, in bytes, records or whatever `reason` counts.
+	// The limit that the request is beyond (TOO_LARGE), in what the text names:
+	// bytes, records or headers; with INVALID_REQUEST, a bound of `heartbeat` in
+	// milliseconds.
 	Limit *uint64 `protobuf:"varint,7,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// With INTERNAL: names the line in the server's log that holds the cause.
 	Incident      string `protobuf:"bytes,8,opt,name=incident,proto3" json:"incident,omitempty"`

@@ -42,7 +42,8 @@ const (
 	Durability_DURABILITY_SYNCED Durability = 1
 	// The record was synced to the disks of a quorum.
 	Durability_DURABILITY_QUORUM_SYNCED Durability = 2
-	// The record may be lost: the server was started with an unsafe switch.
+	// The record may be lost: the server was started with an unsafe switch, or keeps
+	// records in memory.
 	Durability_DURABILITY_UNSAFE Durability = 3
 )
 
@@ -101,8 +102,9 @@ type Record struct {
 	// When the server appended the record. Never decreases within a log.
 	// Assigned by the server; ignored in a ProduceRequest.
 	Timestamp *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
-	// The caller's headers, at most `Limits.headers` (64) of together
-	// `Limits.header_bytes` (16 KiB). Order and duplicates are kept.
+	// The caller's headers: at most `Limits.headers` (64 by default), names and
+	// values together at most `Limits.header_bytes` (16 KiB). Order and duplicates
+	// are kept.
 	Headers       []*Header `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -222,14 +224,21 @@ func (x *Header) GetValue() []byte {
 }
 
 // Producer identifies the writer of a request, so that a retry is recognised
-// and a writer that was replaced is fenced.
+// and a writer that was replaced is fenced. A request that repeats id, epoch and
+// sequence in the same log gets the original acknowledgement, within the log's
+// DedupWindow.
+//
+// One id has one order in a log: its requests share one ProduceStream, or go one
+// at a time.
 type Producer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Chosen by the client, 1 to 64 bytes.
+	// Chosen by the client: UTF-8, 1 to `Limits.producer_id_bytes` (64) bytes.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// Which life of this producer. A higher epoch fences all lower ones.
+	// Which life of this producer. A higher epoch fences all lower ones, for good,
+	// and starts at sequence 0. An id that is new may start with any epoch.
 	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	// The request's number within the epoch: 0, 1, 2, … without gaps.
+	// The request's number within the epoch: 0, 1, 2, … without gaps. A batch is
+	// one request.
 	Sequence      uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -291,18 +300,20 @@ type ProduceRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The record to append. Exactly one of `record` and `records` is set.
 	Record *Record `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
-	// The log to append to; empty is the default log. On a ProduceStream the
-	// first request chooses the log: empty later means the same, another name is
+	// The log to append to; empty is the default log. It has to exist, unless the
+	// server makes logs of such names on produce. On a ProduceStream the first
+	// request chooses the log: empty later means the same, another name is
 	// INVALID_ARGUMENT.
 	Log string `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`
 	// A batch to append instead of `record`: all or nothing, at contiguous
-	// offsets; at most `Limits.batch_records` (1,000) records of together
-	// `Limits.batch_bytes` (2 MiB), or a single record.
+	// offsets; at most `Limits.batch_records` (1,000 by default) records. Two or
+	// more have at most `Limits.batch_bytes` (2 MiB) of values, header names and
+	// header values together.
 	Records []*Record `protobuf:"bytes,3,rep,name=records,proto3" json:"records,omitempty"`
 	// Append only if the first record gets exactly this offset; otherwise fail
 	// with ABORTED and reason OFFSET_MISMATCH.
 	ExpectedOffset *uint64 `protobuf:"varint,4,opt,name=expected_offset,json=expectedOffset,proto3,oneof" json:"expected_offset,omitempty"`
-	// Makes a retry of this request safe.
+	// Makes a retry of this request safe. Absent: a retry appends again.
 	Producer      *Producer `protobuf:"bytes,5,opt,name=producer,proto3" json:"producer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -381,7 +392,7 @@ type ProduceResponse struct {
 	Offset uint64 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
 	// One past the offset of the last record.
 	NextOffset uint64 `protobuf:"varint,2,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
-	// The timestamp of the records.
+	// The timestamp of the records: the same for all of a batch.
 	Timestamp *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	// This is the original acknowledgement of an earlier request with the same
 	// producer id, epoch and sequence; nothing was appended now.
@@ -451,7 +462,8 @@ func (x *ProduceResponse) GetDuplicate() bool {
 // ConsumeRequest says what to read.
 type ConsumeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where to start. Must be 0 when `start` is set.
+	// Where to start: the offset of the first record to read. Must be 0 when
+	// `from_time` or `from_tail` is set.
 	Offset uint64 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
 	// The log to read; empty is the default log.
 	Log string `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`
@@ -467,19 +479,24 @@ type ConsumeRequest struct {
 	//	*ConsumeRequest_FromTail
 	Start isConsumeRequest_Start `protobuf_oneof:"start"`
 	// 0: one record to a response, in `record`. n: up to n records to a
-	// response, in `records`; more than `Limits.max_records` (10,000) is cut to
-	// that, and a response holds at most `Limits.response_bytes` (1 MiB) of
-	// records, but always at least one.
+	// response, in `records`; more than `Limits.max_records` (10,000 by default) is
+	// cut to that. A response holds at most `Limits.response_bytes` (1 MiB) of
+	// records, but always at least one; a stream's may hold fewer than are there.
 	MaxRecords uint32 `protobuf:"varint,6,opt,name=max_records,json=maxRecords,proto3" json:"max_records,omitempty"`
-	// Stop before this offset (exclusive). It must be above the start. A stream
-	// that reaches it ends OK.
+	// Stop before this offset (exclusive). It must be above the start, or the
+	// request is INVALID_ARGUMENT. A stream that reaches it ends OK. It may be
+	// beyond the tail.
 	UntilOffset *uint64 `protobuf:"varint,7,opt,name=until_offset,json=untilOffset,proto3,oneof" json:"until_offset,omitempty"`
-	// Consume: at the tail, wait this long for a record; at most `Limits.wait`
-	// (60 s).
+	// Consume: if the start is at or beyond the tail, wait this long for its record;
+	// more than `Limits.wait` (60 s by default) is cut to that, 0 does not wait.
+	// When nothing comes, or the log is sealed: OUT_OF_RANGE if `max_records` is 0,
+	// else OK with no records and `next_offset`. ConsumeStream refuses it.
 	Wait *durationpb.Duration `protobuf:"bytes,8,opt,name=wait,proto3" json:"wait,omitempty"`
 	// ConsumeStream: send an empty response with `next_offset` at once when the
-	// stream first stands at the tail, then at this interval while nothing
-	// comes; 1 to 60 s.
+	// stream first stands at the tail, then whenever nothing came for this long;
+	// `Limits.min_heartbeat` to `Limits.max_heartbeat` (1 to 60 s by default), else
+	// INVALID_ARGUMENT with `limit`. A client that has got no record may resume at
+	// that offset. Absent or 0: no empty response is ever sent. Consume refuses it.
 	Heartbeat     *durationpb.Duration `protobuf:"bytes,9,opt,name=heartbeat,proto3" json:"heartbeat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -594,7 +611,8 @@ type isConsumeRequest_Start interface {
 }
 
 type ConsumeRequest_FromTime struct {
-	// At the first record of this time or later; beyond the last, at the tail.
+	// At the first record whose timestamp is this or later; beyond the last, at
+	// the tail; before the first, at the first.
 	FromTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=from_time,json=fromTime,proto3,oneof"`
 }
 
@@ -612,9 +630,10 @@ func (*ConsumeRequest_FromTail) isConsumeRequest_Start() {}
 // yet durable.
 type ConsumeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The record, when `max_records` is 0.
+	// The record, when `max_records` is 0; absent in a heartbeat.
 	Record *Record `protobuf:"bytes,2,opt,name=record,proto3" json:"record,omitempty"`
-	// The records, in order, when `max_records` is not 0.
+	// The records, in order, when `max_records` is not 0; empty in a heartbeat and
+	// after a `wait` in which nothing came.
 	Records []*Record `protobuf:"bytes,3,rep,name=records,proto3" json:"records,omitempty"`
 	// The offset that the next record will get. Set only when this response
 	// reached the tail, so that a response about history never changes.
@@ -796,19 +815,22 @@ type LogInfo struct {
 	FirstOffset uint64 `protobuf:"varint,3,opt,name=first_offset,json=firstOffset,proto3" json:"first_offset,omitempty"`
 	// The offset that the next record will get.
 	NextOffset uint64 `protobuf:"varint,4,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
-	// The size of the records on disk, in bytes.
+	// The size of the records in storage, in bytes, about: it includes what goes
+	// with them, and records that are trimmed and whose space has not come back.
 	Bytes uint64 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// The timestamp of the first record; absent in an empty log.
 	FirstTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=first_time,json=firstTime,proto3" json:"first_time,omitempty"`
-	// The timestamp of the last record ever appended.
+	// The timestamp of the last record ever appended, also if it is trimmed; absent
+	// in a log that never had one.
 	LastTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last_time,json=lastTime,proto3" json:"last_time,omitempty"`
-	// How long records are kept.
+	// How long records are kept: what PutLog has set.
 	Retention *Retention `protobuf:"bytes,8,opt,name=retention,proto3" json:"retention,omitempty"`
 	// What an acknowledgement means.
 	Durability Durability `protobuf:"varint,9,opt,name=durability,proto3,enum=log.v1.Durability" json:"durability,omitempty"`
 	// No record can be appended, ever; streams end OK at the tail.
 	Sealed bool `protobuf:"varint,10,opt,name=sealed,proto3" json:"sealed,omitempty"`
-	// How long the server remembers a producer's acknowledgements.
+	// How long the server remembers a producer's acknowledgements. Absent if the
+	// engine supports no producers.
 	DedupWindow   *DedupWindow `protobuf:"bytes,11,opt,name=dedup_window,json=dedupWindow,proto3" json:"dedup_window,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -922,12 +944,13 @@ func (x *LogInfo) GetDedupWindow() *DedupWindow {
 }
 
 // Retention says how long records are kept. Whatever is exceeded first removes
-// the oldest records.
+// the oldest records, by itself.
 type Retention struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The longest time to keep a record; absent: for ever.
+	// The longest time to keep a record, by its timestamp; absent or 0: for ever.
+	// Not negative, at most 292 years.
 	MaxAge *durationpb.Duration `protobuf:"bytes,1,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
-	// The most bytes to keep; 0: no bound.
+	// The most bytes to keep, as LogInfo counts them; 0: no bound.
 	MaxBytes      uint64 `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -977,14 +1000,16 @@ func (x *Retention) GetMaxBytes() uint64 {
 	return 0
 }
 
-// DedupWindow says how long a retry is recognised.
+// DedupWindow says how long a retry is recognised. Beyond it a retry fails with
+// reason SEQUENCE_FORGOTTEN and appends nothing, but for sequence 0 of a producer
+// that is forgotten, which is new.
 type DedupWindow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Acknowledgements kept for each producer.
+	// Acknowledgements kept for each producer: the latest.
 	Acks uint32 `protobuf:"varint,1,opt,name=acks,proto3" json:"acks,omitempty"`
-	// How long a producer that is silent is kept.
+	// How long a producer that is silent is remembered.
 	MaxAge *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
-	// Producers kept for each log.
+	// Producers kept for each log: those that were active last.
 	Producers     uint32 `protobuf:"varint,3,opt,name=producers,proto3" json:"producers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1041,32 +1066,38 @@ func (x *DedupWindow) GetProducers() uint32 {
 	return 0
 }
 
-// Limits are the bounds that the server enforces.
+// Limits are the bounds that the server enforces. Each is inclusive, and can be
+// set where the server is started. What is over one is refused with
+// INVALID_ARGUMENT and `limit`, or cut where its field says so.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Bytes of a record's value.
+	// Bytes of a record's value: 1 MiB by default, at most 16 MiB.
 	ValueBytes uint64 `protobuf:"varint,1,opt,name=value_bytes,json=valueBytes,proto3" json:"value_bytes,omitempty"`
-	// Headers of a record.
+	// Headers of a record: 64 by default.
 	Headers uint32 `protobuf:"varint,2,opt,name=headers,proto3" json:"headers,omitempty"`
-	// Bytes of a record's headers, names and values together.
+	// Bytes of a record's headers, names and values together: 16 KiB by default.
 	HeaderBytes uint64 `protobuf:"varint,3,opt,name=header_bytes,json=headerBytes,proto3" json:"header_bytes,omitempty"`
-	// Records of a batch.
+	// Records of a batch: 1,000 by default.
 	BatchRecords uint32 `protobuf:"varint,4,opt,name=batch_records,json=batchRecords,proto3" json:"batch_records,omitempty"`
-	// Bytes of a batch of two records or more.
+	// Bytes of a batch of two records or more, values and headers together: 2 MiB by
+	// default. A whole request message may have 64 KiB more, and in JSON, whose
+	// values are in base64, a third more; beyond that it is refused with
+	// RESOURCE_EXHAUSTED and no detail.
 	BatchBytes uint64 `protobuf:"varint,5,opt,name=batch_bytes,json=batchBytes,proto3" json:"batch_bytes,omitempty"`
-	// Bytes of records in a response of two records or more.
+	// Bytes of records in a response of two records or more: 1 MiB by default, at
+	// most 3.5 MiB.
 	ResponseBytes uint64 `protobuf:"varint,6,opt,name=response_bytes,json=responseBytes,proto3" json:"response_bytes,omitempty"`
-	// Records of a response.
+	// Records of a response: 10,000 by default; more is cut.
 	MaxRecords uint32 `protobuf:"varint,7,opt,name=max_records,json=maxRecords,proto3" json:"max_records,omitempty"`
-	// The longest wait of a Consume.
+	// The longest wait of a Consume: 60 s by default; more is cut.
 	Wait *durationpb.Duration `protobuf:"bytes,8,opt,name=wait,proto3" json:"wait,omitempty"`
-	// The shortest heartbeat interval.
+	// The shortest heartbeat interval: 1 s by default.
 	MinHeartbeat *durationpb.Duration `protobuf:"bytes,9,opt,name=min_heartbeat,json=minHeartbeat,proto3" json:"min_heartbeat,omitempty"`
-	// The longest heartbeat interval.
+	// The longest heartbeat interval: 60 s by default.
 	MaxHeartbeat *durationpb.Duration `protobuf:"bytes,10,opt,name=max_heartbeat,json=maxHeartbeat,proto3" json:"max_heartbeat,omitempty"`
-	// Bytes of a producer id.
+	// Bytes of a producer id: 64 by default.
 	ProducerIdBytes uint32 `protobuf:"varint,11,opt,name=producer_id_bytes,json=producerIdBytes,proto3" json:"producer_id_bytes,omitempty"`
-	// Names on a page of ListLogs.
+	// Logs on a page of ListLogs: 1,000 by default; more is cut.
 	PageSize      uint32 `protobuf:"varint,12,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -68,16 +68,31 @@ var (
 
 // AdminClient is a client for the log.v1.Admin service.
 type AdminClient interface {
-	// ListLogs lists logs by name, in byte order, a page at a time. Answers
-	// Connect GET.
+	// ListLogs lists logs by name, in byte order, a page at a time. A log that is
+	// made or deleted meanwhile may be in the pages or not; every other is there
+	// once. It has no side effects and answers Connect GET.
+	//
+	// Errors: INVALID_ARGUMENT for a `page_token` that the server did not give.
 	ListLogs(context.Context, *v1.ListLogsRequest) (*v1.ListLogsResponse, error)
-	// PutLog creates a log, or changes its retention or seals it. Idempotent. A
-	// sealed log cannot be unsealed: FAILED_PRECONDITION.
+	// PutLog creates a log, or changes its retention or seals it. Idempotent.
+	//
+	// Errors: INVALID_ARGUMENT, reason INVALID_LOG_NAME, for a bad name;
+	// INVALID_ARGUMENT for a retention that is not one; FAILED_PRECONDITION, reason
+	// NOT_ALLOWED_ON_LOG, to unseal a sealed log.
 	PutLog(context.Context, *v1.PutLogRequest) (*v1.PutLogResponse, error)
-	// TrimLog removes the records below an offset. Idempotent.
+	// TrimLog removes the records below an offset, for good. They cannot be read
+	// any more once it has answered, also by those who read at that moment: they
+	// get OUT_OF_RANGE with the new first offset. Their space comes back later.
+	// Idempotent.
+	//
+	// Errors: NOT_FOUND for an unknown log.
 	TrimLog(context.Context, *v1.TrimLogRequest) (*v1.TrimLogResponse, error)
-	// DeleteLog removes a log and its records. The default log cannot be
-	// deleted: FAILED_PRECONDITION.
+	// DeleteLog removes a log and its records, for good, and ends its streams with
+	// NOT_FOUND. A log that takes the name later goes on behind its offsets, with an
+	// identity of its own.
+	//
+	// Errors: NOT_FOUND for an unknown log; FAILED_PRECONDITION, reason
+	// NOT_ALLOWED_ON_LOG, for the default log.
 	DeleteLog(context.Context, *v1.DeleteLogRequest) (*v1.DeleteLogResponse, error)
 }
 
@@ -89,16 +104,31 @@ func NewAdminClient(client *connect.Client) AdminClient {
 
 // AdminHandler is an implementation of the log.v1.Admin service.
 type AdminHandler interface {
-	// ListLogs lists logs by name, in byte order, a page at a time. Answers
-	// Connect GET.
+	// ListLogs lists logs by name, in byte order, a page at a time. A log that is
+	// made or deleted meanwhile may be in the pages or not; every other is there
+	// once. It has no side effects and answers Connect GET.
+	//
+	// Errors: INVALID_ARGUMENT for a `page_token` that the server did not give.
 	ListLogs(context.Context, *v1.ListLogsRequest) (*v1.ListLogsResponse, error)
-	// PutLog creates a log, or changes its retention or seals it. Idempotent. A
-	// sealed log cannot be unsealed: FAILED_PRECONDITION.
+	// PutLog creates a log, or changes its retention or seals it. Idempotent.
+	//
+	// Errors: INVALID_ARGUMENT, reason INVALID_LOG_NAME, for a bad name;
+	// INVALID_ARGUMENT for a retention that is not one; FAILED_PRECONDITION, reason
+	// NOT_ALLOWED_ON_LOG, to unseal a sealed log.
 	PutLog(context.Context, *v1.PutLogRequest) (*v1.PutLogResponse, error)
-	// TrimLog removes the records below an offset. Idempotent.
+	// TrimLog removes the records below an offset, for good. They cannot be read
+	// any more once it has answered, also by those who read at that moment: they
+	// get OUT_OF_RANGE with the new first offset. Their space comes back later.
+	// Idempotent.
+	//
+	// Errors: NOT_FOUND for an unknown log.
 	TrimLog(context.Context, *v1.TrimLogRequest) (*v1.TrimLogResponse, error)
-	// DeleteLog removes a log and its records. The default log cannot be
-	// deleted: FAILED_PRECONDITION.
+	// DeleteLog removes a log and its records, for good, and ends its streams with
+	// NOT_FOUND. A log that takes the name later goes on behind its offsets, with an
+	// identity of its own.
+	//
+	// Errors: NOT_FOUND for an unknown log; FAILED_PRECONDITION, reason
+	// NOT_ALLOWED_ON_LOG, for the default log.
 	DeleteLog(context.Context, *v1.DeleteLogRequest) (*v1.DeleteLogResponse, error)
 }
 

@@ -90,28 +90,61 @@ type LogClient interface {
 	// Produce appends one record, or one atomic batch, and answers when it is
 	// durable.
 	//
-	// Errors: INVALID_ARGUMENT for a request out of form or over a limit;
-	// ABORTED for an `expected_offset` that is not met; NOT_FOUND for an unknown
-	// log; RESOURCE_EXHAUSTED when the server is overloaded or its disk is full;
-	// UNAVAILABLE when it drains or its storage has failed.
-	Produce(context.Context, *v1.ProduceRequest) (*v1.ProduceResponse, error)
-	// Consume reads the record at an offset, or a batch that starts there.
+	// A request is judged in this order, and a refused one does not use up its
+	// sequence: its form and the limits; the log; a sequence that its producer had
+	// before, which gets the original acknowledgement even if the rest no longer
+	// holds; the epoch; whether the log is sealed; the sequence; `expected_offset`;
+	// room.
 	//
-	// Errors: OUT_OF_RANGE, with both bounds, for an offset that is trimmed or
-	// not yet written; DATA_LOSS, with exactly that range, for damage on disk.
-	// Answers Connect GET.
+	// Errors: INVALID_ARGUMENT for a request out of form or over a limit, or a
+	// sequence that was used for other records; NOT_FOUND for an unknown log
+	// (unless the server is set to make it); FAILED_PRECONDITION for a producer
+	// that is fenced, an outcome that is forgotten, a sealed log; ABORTED for a gap
+	// in the sequence or an `expected_offset` that is not met; RESOURCE_EXHAUSTED
+	// when the server is overloaded or its disk is full; UNIMPLEMENTED for what the
+	// engine cannot do; UNAVAILABLE when the server drains or its storage has
+	// failed; DEADLINE_EXCEEDED after the caller's deadline or the server's (30 s),
+	// CANCELED when the caller leaves, INTERNAL: with these three the outcome is
+	// unknown. `ErrorDetail.nothing_appended` says whether it is known.
+	Produce(context.Context, *v1.ProduceRequest) (*v1.ProduceResponse, error)
+	// Consume reads the record at an offset, or a batch that starts there. It
+	// answers at once, unless `wait` is set. It has no side effects and answers
+	// Connect GET; an answer to a GET may be cached if the request names `log_id`,
+	// starts at `offset`, and the answer did not reach the tail.
+	//
+	// Errors: INVALID_ARGUMENT for a request out of form; NOT_FOUND for an unknown
+	// log; FAILED_PRECONDITION, reason LOG_CHANGED, for a `log_id` that is not the
+	// log's; OUT_OF_RANGE, with both bounds, for an offset that is trimmed or not
+	// yet written; DATA_LOSS, with exactly that range, for damage on disk;
+	// UNIMPLEMENTED for a start that the engine cannot find; UNAVAILABLE when the
+	// server drains; DEADLINE_EXCEEDED, CANCELED, INTERNAL.
 	Consume(context.Context, *v1.ConsumeRequest) (*v1.ConsumeResponse, error)
 	// ConsumeStream sends every record from a start on, in order, one record to
 	// a response unless `max_records` is set. At the end of the log it waits for
 	// what comes, until the client leaves. An offset beyond the end is waited
-	// for; one below the first offset is OUT_OF_RANGE.
+	// for; one below the first offset is OUT_OF_RANGE. It ends OK at
+	// `until_offset`, and at the end of a sealed log.
+	//
+	// Errors: those of Consume, but for an offset that is not yet written. What is
+	// removed before it is sent ends the stream with OUT_OF_RANGE and the new
+	// bounds. When the log is deleted the stream ends with NOT_FOUND, or with
+	// LOG_CHANGED if the request names `log_id` and another log has the name by
+	// then. UNAVAILABLE, reason DRAINING: resume after the last record. A client
+	// that leaves a response unread for 30 s is cut off.
 	ConsumeStream(context.Context, *v1.ConsumeRequest) (LogConsumeStreamClientStream, error)
 	// ProduceStream answers each request, in order, as Produce would. The first
 	// request that fails ends the stream, and nothing after it is appended.
-	// After the client's half-close it ends OK. It needs HTTP/2.
+	// After the client's half-close it ends OK. It needs HTTP/2: over HTTP/1.1 it
+	// is refused with status 505.
+	//
+	// Errors: those of Produce, and INVALID_ARGUMENT for a request that names
+	// another log than the first.
 	ProduceStream(context.Context) (LogProduceStreamClientStream, error)
 	// GetLog describes a log: its bounds, its size, what an ack means here and
-	// the limits in force. Answers Connect GET.
+	// the limits in force. It has no side effects and answers Connect GET.
+	//
+	// Errors: INVALID_ARGUMENT for a bad name; NOT_FOUND for an unknown log;
+	// UNAVAILABLE when the server drains; DEADLINE_EXCEEDED, CANCELED, INTERNAL.
 	GetLog(context.Context, *v1.GetLogRequest) (*v1.GetLogResponse, error)
 }
 
@@ -182,28 +215,61 @@ type LogHandler interface {
 	// Produce appends one record, or one atomic batch, and answers when it is
 	// durable.
 	//
-	// Errors: INVALID_ARGUMENT for a request out of form or over a limit;
-	// ABORTED for an `expected_offset` that is not met; NOT_FOUND for an unknown
-	// log; RESOURCE_EXHAUSTED when the server is overloaded or its disk is full;
-	// UNAVAILABLE when it drains or its storage has failed.
-	Produce(context.Context, *v1.ProduceRequest) (*v1.ProduceResponse, error)
-	// Consume reads the record at an offset, or a batch that starts there.
+	// A request is judged in this order, and a refused one does not use up its
+	// sequence: its form and the limits; the log; a sequence that its producer had
+	// before, which gets the original acknowledgement even if the rest no longer
+	// holds; the epoch; whether the log is sealed; the sequence; `expected_offset`;
+	// room.
 	//
-	// Errors: OUT_OF_RANGE, with both bounds, for an offset that is trimmed or
-	// not yet written; DATA_LOSS, with exactly that range, for damage on disk.
-	// Answers Connect GET.
+	// Errors: INVALID_ARGUMENT for a request out of form or over a limit, or a
+	// sequence that was used for other records; NOT_FOUND for an unknown log
+	// (unless the server is set to make it); FAILED_PRECONDITION for a producer
+	// that is fenced, an outcome that is forgotten, a sealed log; ABORTED for a gap
+	// in the sequence or an `expected_offset` that is not met; RESOURCE_EXHAUSTED
+	// when the server is overloaded or its disk is full; UNIMPLEMENTED for what the
+	// engine cannot do; UNAVAILABLE when the server drains or its storage has
+	// failed; DEADLINE_EXCEEDED after the caller's deadline or the server's (30 s),
+	// CANCELED when the caller leaves, INTERNAL: with these three the outcome is
+	// unknown. `ErrorDetail.nothing_appended` says whether it is known.
+	Produce(context.Context, *v1.ProduceRequest) (*v1.ProduceResponse, error)
+	// Consume reads the record at an offset, or a batch that starts there. It
+	// answers at once, unless `wait` is set. It has no side effects and answers
+	// Connect GET; an answer to a GET may be cached if the request names `log_id`,
+	// starts at `offset`, and the answer did not reach the tail.
+	//
+	// Errors: INVALID_ARGUMENT for a request out of form; NOT_FOUND for an unknown
+	// log; FAILED_PRECONDITION, reason LOG_CHANGED, for a `log_id` that is not the
+	// log's; OUT_OF_RANGE, with both bounds, for an offset that is trimmed or not
+	// yet written; DATA_LOSS, with exactly that range, for damage on disk;
+	// UNIMPLEMENTED for a start that the engine cannot find; UNAVAILABLE when the
+	// server drains; DEADLINE_EXCEEDED, CANCELED, INTERNAL.
 	Consume(context.Context, *v1.ConsumeRequest) (*v1.ConsumeResponse, error)
 	// ConsumeStream sends every record from a start on, in order, one record to
 	// a response unless `max_records` is set. At the end of the log it waits for
 	// what comes, until the client leaves. An offset beyond the end is waited
-	// for; one below the first offset is OUT_OF_RANGE.
+	// for; one below the first offset is OUT_OF_RANGE. It ends OK at
+	// `until_offset`, and at the end of a sealed log.
+	//
+	// Errors: those of Consume, but for an offset that is not yet written. What is
+	// removed before it is sent ends the stream with OUT_OF_RANGE and the new
+	// bounds. When the log is deleted the stream ends with NOT_FOUND, or with
+	// LOG_CHANGED if the request names `log_id` and another log has the name by
+	// then. UNAVAILABLE, reason DRAINING: resume after the last record. A client
+	// that leaves a response unread for 30 s is cut off.
 	ConsumeStream(context.Context, *v1.ConsumeRequest, LogConsumeStreamServerStream) error
 	// ProduceStream answers each request, in order, as Produce would. The first
 	// request that fails ends the stream, and nothing after it is appended.
-	// After the client's half-close it ends OK. It needs HTTP/2.
+	// After the client's half-close it ends OK. It needs HTTP/2: over HTTP/1.1 it
+	// is refused with status 505.
+	//
+	// Errors: those of Produce, and INVALID_ARGUMENT for a request that names
+	// another log than the first.
 	ProduceStream(context.Context, LogProduceStreamServerStream) error
 	// GetLog describes a log: its bounds, its size, what an ack means here and
-	// the limits in force. Answers Connect GET.
+	// the limits in force. It has no side effects and answers Connect GET.
+	//
+	// Errors: INVALID_ARGUMENT for a bad name; NOT_FOUND for an unknown log;
+	// UNAVAILABLE when the server drains; DEADLINE_EXCEEDED, CANCELED, INTERNAL.
 	GetLog(context.Context, *v1.GetLogRequest) (*v1.GetLogResponse, error)
 }
 
