@@ -112,7 +112,7 @@ type CommitLog interface {
 	// in its array if that is large enough, so that a caller can reuse it.
 	//
 	// It never waits. Errors: [*OffsetError] if from is not within the bounds;
-	// [*DamagedError] if the record at from is damaged (a run ends before a
+	// [ErrOverloaded] if it can be tried again; [*DamagedError] if the record at from is damaged (a run ends before a
 	// damaged record, and never steps over one).
 	Read(ctx context.Context, from uint64, max ReadLimit, buf []byte) (Run, error)
 

@@ -18,8 +18,9 @@ func OutcomeUnknown(cause error) error {
 var (
 	// ErrClosed: the engine was closed or is closing.
 	ErrClosed = errors.New("closed")
-	// ErrOverloaded: too much waits to be appended; try later.
-	ErrOverloaded = errors.New("overloaded: too much waits to be appended")
+	// ErrOverloaded: too much waits to be appended, or too many files are open;
+	// try later.
+	ErrOverloaded = errors.New("overloaded")
 	// ErrStorageFull: there is no room for records. Reads go on, and appends
 	// resume by themselves when there is room.
 	ErrStorageFull = errors.New("storage full")

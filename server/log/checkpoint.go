@@ -235,6 +235,7 @@ func (e *Engine) checkpointer() {
 				break
 			}
 			e.options.Logger.Warn("checkpoint failed; it will be tried again", "error", err)
+			e.committer.journal.Full(fmt.Errorf("%w: %w", commitlog.ErrStorageFull, err))
 			select {
 			case <-time.After(checkpointRetry):
 			case <-e.closing:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/proglog/proglog/server/commitlog"
+	"github.com/proglog/proglog/server/internal/vfs"
 	"github.com/proglog/proglog/server/log/internal/journal"
 )
 
@@ -39,7 +40,8 @@ type committer struct {
 	taken    []*pending
 	space    space
 
-	lastCommit atomic.Int64 // nanoseconds since 1970
+	started    time.Time    // by the monotonic clock
+	lastCommit atomic.Int64 // nanoseconds since started
 	sealArmed  atomic.Bool
 	sealTimer  *time.Timer
 }
@@ -93,13 +95,15 @@ func (c *committer) commit(group []*pending) {
 	if len(group) == 0 {
 		return
 	}
-	c.commitMu.Lock()
-	err := c.stoppedBy()
+	wanted := false
+	err := c.lockWithRoom(group)
 	if err == nil {
-		err = c.commitLocked(group)
+		if err = c.stoppedBy(); err == nil {
+			err = c.commitLocked(group)
+		}
+		wanted = c.journal.Live() > c.engine.checkpointAt
+		c.commitMu.Unlock()
 	}
-	wanted := c.journal.Live() > c.engine.checkpointAt
-	c.commitMu.Unlock()
 	for i, p := range group {
 		if err != nil {
 			c.undo(p, err)
@@ -112,12 +116,42 @@ func (c *committer) commit(group []*pending) {
 	}
 }
 
+// lockWithRoom takes commitMu when the journal has room for the group. It waits
+// for that without the lock, since room may take a checkpoint, which needs the
+// lock. After an error, which says that nothing of the group was written, the
+// lock is not held.
+func (c *committer) lockWithRoom(group []*pending) error {
+	need := int64(journal.GroupHeaderSize)
+	for _, p := range group {
+		need += p.size + markOverhead
+	}
+	need = vfs.AlignUp(need)
+	for {
+		c.commitMu.Lock()
+		if c.journal.Room(need) {
+			return nil
+		}
+		if c.options.inline {
+			err := c.engine.checkpointLocked()
+			if err == nil && c.journal.Room(need) {
+				return nil
+			}
+			c.commitMu.Unlock()
+			return commitlog.ErrStorageFull
+		}
+		c.commitMu.Unlock()
+		if err := c.journal.WaitRoom(need); err != nil {
+			return err
+		}
+	}
+}
+
 // undo takes back what was judged of a call whose group has failed. If nothing
 // of it was in the group, it is refused for certain; and not with what it was
 // judged by, since that may never have been.
 func (c *committer) undo(p *pending, err error) {
-	if p.err != nil && len(p.acks) == 0 {
-		err = c.stoppedBy()
+	if stopped := c.stoppedBy(); p.err != nil && len(p.acks) == 0 && stopped != nil {
+		err = stopped
 	}
 	p.acks, p.err = nil, err
 }
@@ -159,7 +193,7 @@ func (c *committer) commitLocked(group []*pending) error {
 	}
 	c.engine.publishNames()
 	if c.options.SealAfter > 0 {
-		c.lastCommit.Store(time.Now().UnixNano())
+		c.lastCommit.Store(int64(time.Since(c.started)))
 		if !c.sealArmed.Swap(true) {
 			c.sealTimer.Reset(c.options.SealAfter)
 		}
@@ -278,7 +312,7 @@ func (c *committer) fail(cause error) error {
 
 // sealJournal proves the last group once the journal has been idle for a while.
 func (c *committer) sealJournal() {
-	idle := time.Since(time.Unix(0, c.lastCommit.Load()))
+	idle := time.Since(c.started) - time.Duration(c.lastCommit.Load())
 	if idle < c.options.SealAfter {
 		c.sealTimer.Reset(c.options.SealAfter - idle)
 		return

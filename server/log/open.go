@@ -37,6 +37,7 @@ func Open(dir string, options Options) (*Engine, error) {
 	c.idle.L = &c.mu
 	c.work = make(chan struct{}, 1)
 	c.builder = builder{group: &c.group, segSize: o.SegmentBytes}
+	c.started = time.Now()
 	c.sealTimer = time.NewTimer(time.Hour)
 	c.sealTimer.Stop()
 	if err := e.openDir(); err != nil {

@@ -23,9 +23,13 @@ type pending struct {
 
 var pendings = sync.Pool{New: func() any { return &pending{done: make(chan struct{}, 1)} }}
 
-// recordOverhead bounds what an envelope and its share of frames take beside
-// value and headers.
-const recordOverhead = 96
+const (
+	// recordOverhead bounds what an envelope, with a frame of its own, takes
+	// beside value and headers.
+	recordOverhead = 128
+	// markOverhead bounds what a call takes beside its records: a roll.
+	markOverhead = 128
+)
 
 func sizeOf(b *commitlog.Batch) (n int64) {
 	if b.Producer != nil {

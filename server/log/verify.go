@@ -97,6 +97,7 @@ func (v *verifier) run(ctx context.Context, id [16]byte) error {
 		return nil
 	}
 	if t == nil {
+		v.journal(&table{}, id, nil, nil)
 		v.note("the directory was never opened to its end: it has no checkpoint, and no records")
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/proglog/proglog/server/internal/vfs"
@@ -26,6 +27,7 @@ type file struct {
 	f      vfs.File
 	number uint64
 	nonce  uint64 // random for each use, so that what an earlier use left is not believed
+	synced uint64 // every group up to this one was synced when the header was written
 	size   int64
 }
 
@@ -44,7 +46,7 @@ func slotOf(name string) (slot int, ok bool) {
 }
 
 // writeHeader makes the file number's, durably.
-func (f *file) writeHeader(dirID [16]byte, number, nonce uint64) error {
+func (f *file) writeHeader(dirID [16]byte, number, nonce, synced uint64) error {
 	b := vfs.AlignedBuffer(vfs.BlockSize)
 	le := binary.LittleEndian
 	le.PutUint32(b[0:], fileMagic)
@@ -53,11 +55,12 @@ func (f *file) writeHeader(dirID [16]byte, number, nonce uint64) error {
 	le.PutUint64(b[24:], nonce)
 	copy(b[32:48], dirID[:])
 	le.PutUint64(b[48:], uint64(f.size))
+	le.PutUint64(b[56:], synced)
 	le.PutUint32(b[4:], frame.Checksum(b[8:64]))
 	if _, err := f.f.WriteAt(b, 0); err != nil {
 		return fmt.Errorf("write the header of %s: %w", f.name, err)
 	}
-	f.number, f.nonce = number, nonce
+	f.number, f.nonce, f.synced = number, nonce, synced
 	return nil
 }
 
@@ -66,8 +69,10 @@ var errFileHeader = errors.New("journal file header does not match its checksum"
 // readHeader learns number and nonce from block 0.
 func (f *file) readHeader(dirID [16]byte) error {
 	b := vfs.AlignedBuffer(vfs.BlockSize)
-	if _, err := f.f.ReadAt(b, 0); err != nil {
-		return fmt.Errorf("%w: %w", errFileHeader, err)
+	if _, err := f.f.ReadAt(b, 0); errors.Is(err, io.EOF) {
+		return errFileHeader // it was never finished
+	} else if err != nil {
+		return &readError{fmt.Errorf("read the header of %s: %w", f.name, err)}
 	}
 	le := binary.LittleEndian
 	if le.Uint32(b) != fileMagic || le.Uint32(b[4:]) != frame.Checksum(b[8:64]) {
@@ -79,23 +84,8 @@ func (f *file) readHeader(dirID [16]byte) error {
 	if [16]byte(b[32:48]) != dirID {
 		return fmt.Errorf("%s belongs to another data directory", f.name)
 	}
-	f.number, f.nonce = le.Uint64(b[16:]), le.Uint64(b[24:])
+	f.number, f.nonce, f.synced = le.Uint64(b[16:]), le.Uint64(b[24:]), le.Uint64(b[56:])
 	return nil
-}
-
-// guessHeader learns number and nonce from the first group, for a file whose
-// header is damaged: a group is only ever written behind a durable header.
-func (f *file) guessHeader() bool {
-	b := vfs.AlignedBuffer(vfs.BlockSize)
-	if _, err := f.f.ReadAt(b, firstGroup); err != nil {
-		return false
-	}
-	h, _, err := parseGroupHeader(b)
-	if err != nil || h.position != firstGroup {
-		return false
-	}
-	f.number, f.nonce = h.file, h.nonce
-	return true
 }
 
 // preWrite fills a new file with zeros, synced: an overwrite needs no metadata
@@ -109,5 +99,8 @@ func preWrite(f vfs.File, size int64) error {
 		}
 		at += n
 	}
-	return f.Sync()
+	if err := f.Sync(); err != nil {
+		return &syncError{err}
+	}
+	return nil
 }

@@ -44,13 +44,15 @@ type Cut struct {
 type Journal struct {
 	cfg Config
 
-	active *file
-	pos    int64
 	seq    uint64 // of the next group
 	chain  uint32
 	sealed bool // the last group is an empty one, which proves the one before
 
 	mu      sync.Mutex
+	active  *file
+	pos     int64     // of the next group
+	synced  uint64    // the last group that is durable
+	full    error     // why a checkpoint could not be written; cleared by Free
 	changed sync.Cond // next, free, err or closed
 	next    *file     // prepared to become active
 	making  bool      // a goroutine prepares next
@@ -63,59 +65,151 @@ type Journal struct {
 	tasks   sync.WaitGroup
 }
 
-// ErrFull reports that every file holds groups that are still needed, which
-// only an Inline journal returns; others wait.
+// ErrFull reports that every file holds groups that are still needed. Whoever
+// made sure of Room never sees it.
 var ErrFull = errors.New("the journal is full")
 
 // Write makes the group durable. After an error nobody knows whether it is;
-// every later call fails with the same error.
+// every later call fails with the same error. There has to be Room.
 func (j *Journal) Write(g *Group) error {
-	if err := j.failed(); err != nil {
+	active, pos, err := j.place(g.Size())
+	if err != nil {
 		return err
 	}
-	if j.pos+g.Size() > j.active.size {
-		if g.Size() > j.active.size-firstGroup {
-			return fmt.Errorf("a group of %d bytes is larger than a journal file", g.Size())
-		}
-		if err := j.advance(); err != nil {
-			return err
-		}
-	}
 	b, crc := g.seal(groupHeader{
-		chain: j.chain, seq: j.seq, synced: j.seq - 1,
-		file: j.active.number, position: uint64(j.pos), nonce: j.active.nonce,
+		chain: j.chain, seq: j.seq, synced: j.synced,
+		file: active.number, position: uint64(pos), nonce: active.nonce,
 	})
-	if _, err := j.active.f.WriteAt(b, j.pos); err != nil {
+	if _, err := active.f.WriteAt(b, pos); err != nil {
 		return j.fail(fmt.Errorf("write group %d to the journal: %w", j.seq, err))
 	}
-	j.pos += int64(len(b))
-	j.seq++
 	j.chain = crc
 	j.sealed = g.Empty()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.pos += int64(len(b))
+	j.synced = j.seq
+	j.seq++
 	if !j.cfg.Inline && j.pos > j.active.size/2 {
-		j.prepareSoon()
+		j.startPreparing()
 	}
 	return nil
 }
 
+// place returns where a group goes: if it does not fit the active file, into the
+// next, which becomes the active one.
+func (j *Journal) place(size int64) (*file, int64, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err != nil {
+		return nil, 0, j.err
+	}
+	if j.pos+size <= j.active.size {
+		return j.active, j.pos, nil
+	}
+	if size > j.active.size-firstGroup {
+		return nil, 0, fmt.Errorf("a group of %d bytes is larger than a journal file", size)
+	}
+	j.startPreparing()
+	if j.next == nil {
+		return nil, 0, ErrFull
+	}
+	j.live = append(j.live, j.active)
+	j.active, j.next = j.next, nil
+	j.pos = firstGroup
+	return j.active, j.pos, nil
+}
+
+// Room says whether a group of at most so many bytes, with its header and
+// padding, can be written now. If not, it begins to make room.
+func (j *Journal) Room(size int64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.roomLocked(size)
+}
+
+func (j *Journal) roomLocked(size int64) bool {
+	if j.pos+size <= j.active.size || j.next != nil || j.err != nil || j.closed {
+		return true
+	}
+	j.startPreparing()
+	return j.next != nil
+}
+
+// Prepare makes sure that there is a next file, or begins to make one.
+func (j *Journal) Prepare() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.startPreparing()
+	return j.err
+}
+
+// WaitRoom waits until there is Room. Meanwhile its owner has to be able to make
+// a checkpoint and Free files. The error says why that cannot be.
+func (j *Journal) WaitRoom(size int64) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.full = nil
+	for !j.roomLocked(size) {
+		if j.full != nil {
+			return j.full
+		}
+		if !j.making {
+			j.cfg.Wanted()
+		}
+		j.changed.Wait()
+	}
+	return nil
+}
+
+// Full says that no checkpoint can be written now, so that those who WaitRoom
+// wait no longer.
+func (j *Journal) Full(why error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.full = why
+	j.changed.Broadcast()
+}
+
 // Seal writes an empty group, which proves that the one before was synced,
-// unless that is proven already. So a quiet journal holds no group whose damage
-// could be taken for a torn write.
+// unless that is proven already, and says so in the next file's header too, in
+// case this file should be lost as a whole. So a quiet journal holds no group
+// whose damage could be taken for a torn write.
 func (j *Journal) Seal(g *Group) error {
-	if j.sealed {
+	if j.sealed || !j.Room(vfs.BlockSize) {
 		return nil
 	}
 	g.Reset()
-	return j.Write(g)
+	if err := j.Write(g); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.next == nil {
+		return nil
+	}
+	if err := j.next.writeHeader(j.cfg.ID, j.next.number, j.next.nonce, j.synced); err != nil {
+		if j.err == nil {
+			j.err = err
+		}
+		return err
+	}
+	return nil
 }
 
 // Cut returns the place behind the last group.
 func (j *Journal) Cut() Cut {
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	return Cut{File: j.active.number, Position: j.pos, Seq: j.seq, Chain: j.chain}
 }
 
 // Active returns the name of the file that groups go to.
-func (j *Journal) Active() string { return j.active.name }
+func (j *Journal) Active() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.active.name
+}
 
 // Live is how many bytes of the journal hold groups that are still needed.
 func (j *Journal) Live() int64 {
@@ -137,7 +231,7 @@ func (j *Journal) Free(cut Cut) {
 		j.free = append(j.free, j.live[0])
 		j.live = j.live[1:]
 	}
-	j.stuck = false
+	j.stuck, j.full = false, nil
 	j.changed.Broadcast()
 }
 
@@ -180,12 +274,6 @@ func (j *Journal) files() []*file {
 	return all
 }
 
-func (j *Journal) failed() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.err
-}
-
 func (j *Journal) fail(err error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -196,47 +284,8 @@ func (j *Journal) fail(err error) error {
 	return j.err
 }
 
-var errClosed = errors.New("the journal is closed")
-
-// advance makes the next file the active one. It waits while the file is being
-// made, or while no file is free.
-func (j *Journal) advance() error {
-	j.prepareSoon()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for j.next == nil {
-		if j.err != nil {
-			return j.err
-		}
-		if j.closed {
-			return errClosed
-		}
-		if j.cfg.Inline {
-			return ErrFull
-		}
-		if !j.making {
-			j.cfg.Wanted()
-		}
-		j.changed.Wait()
-		j.startPreparing()
-	}
-	if j.active != nil {
-		j.live = append(j.live, j.active)
-	}
-	j.active, j.next = j.next, nil
-	j.pos = firstGroup
-	return nil
-}
-
-// prepareSoon starts to make the next file unless there is one. An Inline
-// journal makes it here and now.
-func (j *Journal) prepareSoon() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.startPreparing()
-}
-
-// startPreparing is prepareSoon with the lock held.
+// startPreparing begins to make the next file, unless there is one or none can
+// be made. An Inline journal makes it here and now. The caller holds the lock.
 func (j *Journal) startPreparing() {
 	if j.next != nil || j.making || j.closed || j.err != nil {
 		return
@@ -250,15 +299,15 @@ func (j *Journal) startPreparing() {
 	} else {
 		return
 	}
-	number := j.active.number + 1
+	number, synced := j.active.number+1, j.synced
 	if j.cfg.Inline {
-		f, err := j.prepare(f, slot, number)
+		f, err := j.prepare(f, slot, number, synced)
 		j.prepared(f, slot, err)
 		return
 	}
 	j.making = true
 	j.tasks.Go(func() {
-		f, err := j.prepare(f, slot, number)
+		f, err := j.prepare(f, slot, number, synced)
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		j.making = false
@@ -283,15 +332,17 @@ func (j *Journal) prepared(f *file, slot int, err error) {
 }
 
 // prepare makes a file ready to be written: the one given, or a new one.
-func (j *Journal) prepare(f *file, slot int, number uint64) (*file, error) {
+func (j *Journal) prepare(f *file, slot int, number, synced uint64) (*file, error) {
 	if f == nil {
 		var err error
-		if f, err = j.create(slot); err != nil {
+		if f, err = j.create(slot); isSync(err) {
+			return nil, err
+		} else if err != nil {
 			j.cfg.Logger.Warn("cannot make another journal file; appends wait for a checkpoint when those there are full", "error", err)
 			return nil, nil
 		}
 	}
-	return f, f.writeHeader(j.cfg.ID, number, j.cfg.Nonce())
+	return f, f.writeHeader(j.cfg.ID, number, j.cfg.Nonce(), synced)
 }
 
 // takeSlot returns the lowest slot that no file has.
@@ -304,6 +355,17 @@ func (j *Journal) takeSlot() int {
 	return slot
 }
 
+// A syncError is a failure after which nobody knows what the disk holds. It ends
+// the journal; other failures to make a file only mean that there is none.
+type syncError struct{ error }
+
+func (e *syncError) Unwrap() error { return e.error }
+
+func isSync(err error) bool {
+	var s *syncError
+	return errors.As(err, &s)
+}
+
 // create makes a file, whole and durable, or leaves none.
 func (j *Journal) create(slot int) (*file, error) {
 	f := &file{name: slotName(j.cfg.Dir, slot), slot: slot, size: j.cfg.FileBytes}
@@ -313,7 +375,9 @@ func (j *Journal) create(slot int) (*file, error) {
 	}
 	err = errors.Join(preWrite(w, f.size), w.Close())
 	if err == nil {
-		err = j.cfg.FS.SyncDir(j.cfg.Dir)
+		if err = j.cfg.FS.SyncDir(j.cfg.Dir); err != nil {
+			err = &syncError{err}
+		}
 	}
 	if err == nil {
 		f.f, err = j.cfg.FS.Open(f.name, vfs.Direct)

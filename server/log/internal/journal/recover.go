@@ -48,6 +48,9 @@ func Open(cfg Config, from Cut, apply func(frames []byte) error) (*Journal, Scan
 		return nil, found, errors.Join(err, s.close())
 	}
 	j := &Journal{cfg: cfg, slots: map[int]bool{}, seq: found.End.Seq + 1, chain: found.End.Chain, sealed: true}
+	if found.End.Seq > 0 {
+		j.synced = found.End.Seq - 1
+	}
 	j.changed.L = &j.mu
 	highest := from.File
 	for _, f := range s.files {
@@ -83,11 +86,16 @@ func (j *Journal) start(number uint64) error {
 		} else {
 			// One more than Files if a crash found all of them in use.
 			var err error
-			if f, err = j.create(j.takeSlot()); err != nil {
-				return fmt.Errorf("make a journal file: %w", err)
+			slot = j.takeSlot()
+			if f, err = j.create(slot); err != nil && j.active != nil && !isSync(err) {
+				delete(j.slots, slot)
+				j.cfg.Logger.Warn("cannot make a second journal file; appends wait for a checkpoint when the first is full", "error", err)
+				return nil
+			} else if err != nil {
+				return fmt.Errorf("make a journal file, for which there has to be space: %w", err)
 			}
 		}
-		if f, err := j.prepare(f, slot, number); err != nil {
+		if f, err := j.prepare(f, slot, number, j.synced); err != nil {
 			return err
 		} else if j.active == nil {
 			j.active, j.pos = f, firstGroup
@@ -135,16 +143,50 @@ func (s *scan) open(mode vfs.Mode) error {
 		if f.size, err = f.f.Size(); err != nil {
 			return err
 		}
+		if mode == vfs.Direct {
+			// A process that was killed in a write may have left what can be read
+			// and is not yet durable. What is built on it must not outlive it.
+			if err := f.f.Sync(); err != nil {
+				return fmt.Errorf("sync %s before reading it: %w", f.name, err)
+			}
+		}
 		err := f.readHeader(s.cfg.ID)
 		if errors.Is(err, errFileHeader) {
-			if f.guessHeader() {
-				s.cfg.Logger.Warn("journal file header is damaged; its first group tells what it is", "file", f.name)
-			}
-		} else if err != nil {
+			err = s.guessHeader(f)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	slices.SortFunc(s.files, func(a, b *file) int { return cmp.Compare(a.number, b.number) })
+	return nil
+}
+
+// guessHeader learns number and nonce from any whole group header, for a file
+// whose own header is damaged: a group is only ever written behind a durable
+// one. A file that was being prepared has no group, or those of an earlier use,
+// with a number from before the cut.
+func (s *scan) guessHeader(f *file) error {
+	return s.groups(f, firstGroup, func(h *groupHeader) bool {
+		f.number, f.nonce = h.file, h.nonce
+		s.cfg.Logger.Warn("journal file header is damaged; its groups tell what it is", "file", f.name, "number", f.number)
+		return false
+	})
+}
+
+// groups visits the whole group headers that stand in a file at the place they
+// claim, from a position on, until visit returns false.
+func (s *scan) groups(f *file, from int64, visit func(*groupHeader) bool) error {
+	for pos := from; pos+vfs.BlockSize <= f.size; pos += vfs.BlockSize {
+		b, err := s.win.at(f, pos, GroupHeaderSize)
+		if err != nil {
+			return err
+		}
+		h, _, err := parseGroupHeader(b)
+		if err == nil && h.position == uint64(pos) && !visit(&h) {
+			return nil
+		}
+	}
 	return nil
 }
 
@@ -169,8 +211,17 @@ func (s *scan) run(from Cut, apply func([]byte) error) (Scanned, error) {
 	found := Scanned{End: from}
 	if from == (Cut{}) {
 		found.End.Position = firstGroup
-		if len(s.files) > 0 && s.files[len(s.files)-1].guessHeader() {
-			return found, &DamageError{File: s.files[len(s.files)-1].name, Why: "it holds groups, but no checkpoint refers to it"}
+		for _, f := range s.files {
+			var orphan *groupHeader
+			if err := s.groups(f, firstGroup, func(h *groupHeader) bool { orphan = h; return false }); err != nil {
+				return found, err
+			}
+			if orphan != nil {
+				return found, &DamageError{
+					File: f.name, Position: int64(orphan.position), Group: orphan.seq,
+					Why: "it holds groups, but there is no checkpoint that refers to it",
+				}
+			}
 		}
 		return found, nil
 	}
@@ -229,36 +280,36 @@ func (s *scan) group(f *file, at *Cut) (h groupHeader, crc uint32, b []byte, err
 }
 
 // judgeEnd says whether the place where no whole group is found is the end of
-// the journal, perhaps behind a torn write, or damage: if any later group says
-// that the missing one had been synced, it is damage. Later groups that do not
-// say so are only sectors that a crash kept while it lost earlier ones.
+// the journal, perhaps behind a torn write, or damage: if any later group, or the
+// header of any file, says that the missing group had been synced, it is damage.
+// Later groups that do not say so are only sectors that a crash kept while it
+// lost earlier ones.
 func (s *scan) judgeEnd(f *file, found *Scanned, why error) error {
 	missing := found.End.Seq
 	damage := &DamageError{File: f.name, Position: found.End.Position, Group: missing, Why: why.Error()}
-	for pos := found.End.Position; pos+vfs.BlockSize <= f.size; pos += vfs.BlockSize {
-		b, err := s.win.at(f, pos, GroupHeaderSize)
-		if err != nil {
-			break // an unreadable rest proves nothing
-		}
-		h, _, err := parseGroupHeader(b)
-		if err != nil || h.nonce != f.nonce || h.file != f.number || h.position != uint64(pos) {
-			continue
-		}
-		found.Torn = true
-		if h.synced >= missing {
+	for _, later := range s.files {
+		if later.synced >= missing {
 			return damage
 		}
-	}
-	for _, later := range s.files {
-		if later.number <= f.number {
+		if later.number < f.number || later.number == 0 {
 			continue
 		}
-		b, err := s.win.at(later, firstGroup, GroupHeaderSize)
+		from := int64(firstGroup)
+		if later == f {
+			from = found.End.Position
+		}
+		proven := false
+		err := s.groups(later, from, func(h *groupHeader) bool {
+			if h.nonce == later.nonce && h.file == later.number {
+				found.Torn = true
+				proven = proven || h.synced >= missing
+			}
+			return !proven
+		})
 		if err != nil {
-			continue
+			return err
 		}
-		h, _, err := parseGroupHeader(b)
-		if err == nil && h.nonce == later.nonce && h.file == later.number && h.synced >= missing {
+		if proven {
 			return damage
 		}
 	}

@@ -1,7 +1,9 @@
 package segment
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
@@ -71,14 +73,23 @@ func (w *walker) next() (*frame.Header, int64, error) {
 // could be had.
 func (g *Segment) Read(out []byte, from, limit uint64, max commitlog.ReadLimit) ([]byte, uint64, error) {
 	run, next, err := g.read(out, from, limit, max)
-	if err != nil && g.distrust() {
+	if damage := (*commitlog.DamagedError)(nil); errors.As(err, &damage) && g.distrust() {
 		return g.read(out, from, limit, max)
 	}
 	return run, next, err
 }
 
+// passing says whether an error is the machine's, not the file's: it says
+// nothing about what the disk holds, and the read can be tried again.
+func passing(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINTR)
+}
+
 func (g *Segment) read(out []byte, from, limit uint64, max commitlog.ReadLimit) ([]byte, uint64, error) {
 	offset, pos, indexed, err := g.lookup(from)
+	if passing(err) {
+		return out, from, fmt.Errorf("%w: %w", commitlog.ErrOverloaded, err)
+	}
 	if err != nil {
 		return out, from, &commitlog.DamagedError{First: from, Next: limit, Cause: err}
 	}
@@ -108,6 +119,9 @@ func (g *Segment) read(out []byte, from, limit uint64, max commitlog.ReadLimit) 
 		}
 		if r.at > from {
 			break // the next read begins at the damage, and tells
+		}
+		if passing(err) {
+			return out, from, fmt.Errorf("%w: %w", commitlog.ErrOverloaded, err)
 		}
 		damage, behind := g.damage(offset, limit, pos, err)
 		if damage.Next > from {
@@ -155,7 +169,10 @@ func (r *reader) frames(chunk []byte, pos int64, offset uint64) (n int, next uin
 			return n, offset, frame.ErrShort
 		}
 		if at := pos + int64(n); frame.IsZero(rest) && at%vfs.BlockSize != 0 {
-			n += int(vfs.AlignUp(at) - at) // after a checkpoint, frames go on in a new block
+			if err := r.g.checkGap(at); err != nil {
+				return n, offset, err
+			}
+			n += int(vfs.AlignUp(at) - at)
 			if n > len(chunk) {
 				return n, offset, nil
 			}
@@ -183,6 +200,21 @@ func (r *reader) frames(chunk []byte, pos int64, offset uint64) (n int, next uin
 		}
 	}
 	return n, offset, nil
+}
+
+// checkGap says whether there are only zeros up to the next block, where frames
+// go on after a checkpoint. Anything else that begins with zeros is damage.
+func (g *Segment) checkGap(pos int64) error {
+	gap, err := g.readAt(make([]byte, vfs.AlignUp(pos)-pos), pos)
+	if err != nil {
+		return err
+	}
+	for _, c := range gap {
+		if c != 0 {
+			return frame.ErrMagic
+		}
+	}
+	return nil
 }
 
 // largeFrame takes a frame that is larger than a chunk.
