@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
@@ -37,6 +38,11 @@ type Client struct {
 	logger *slog.Logger
 	idle   func() // closes connections that nobody uses
 	closed atomic.Bool
+
+	admin      logv1connect.AdminClient
+	shared     sharing
+	identities identities
+	dedups     atomic.Bool // the server knows a request that comes twice
 }
 
 // New makes a client of the server at baseURL, such as "http://127.0.0.1:8400".
@@ -64,6 +70,8 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		return nil, fmt.Errorf("proglog: a token would travel to %s in the clear: use https://", base.Host)
 	}
 	c := &Client{limits: config.limits, retry: config.retry, logger: config.logger, idle: func() {}}
+	c.shared = sharing{open: make(map[string]*sharedStream), idle: sharedIdle}
+	c.identities.free = make(map[string][]identity)
 	hc := config.httpClient
 	if hc == nil {
 		transport := newTransport(base.Scheme, config.tls)
@@ -89,6 +97,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		config.addHeaders,
 	)
 	c.log = logv1connect.NewLogClient(c.rpc)
+	c.admin = logv1connect.NewAdminClient(c.rpc)
 	return c, nil
 }
 
@@ -97,6 +106,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 // contexts, not by Close.
 func (c *Client) Close() error {
 	c.closed.Store(true)
+	c.shared.close()
 	c.idle()
 	return nil
 }
@@ -166,6 +176,7 @@ func (c *clientConfig) addHeaders(next connect.ClientFunc) connect.ClientFunc {
 type bounds struct {
 	logID       string // "" if the server does not tell
 	first, next uint64
+	heartbeat   [2]time.Duration // the shortest and the longest interval; 0: there are none
 }
 
 // bounds asks for the identity and the bounds of a log.
@@ -174,8 +185,11 @@ func (c *Client) bounds(ctx context.Context, log string) (bounds, *Error) {
 	err := c.retryRead(ctx, "describe the log", func(ctx context.Context) *Error {
 		res, err := c.log.GetLog(ctx, &logv1.GetLogRequest{Log: log})
 		if err == nil {
-			info := res.GetInfo()
-			b = bounds{info.GetLogId(), info.GetFirstOffset(), info.GetNextOffset()}
+			info, limits := res.GetInfo(), res.GetLimits()
+			b = bounds{
+				info.GetLogId(), info.GetFirstOffset(), info.GetNextOffset(),
+				[2]time.Duration{limits.GetMinHeartbeat().AsDuration(), limits.GetMaxHeartbeat().AsDuration()},
+			}
 			return nil
 		}
 		e := translate(ctx, err)

@@ -24,7 +24,8 @@ type produceRequest []byte
 // consumeResponse is a decoded log.v1.ConsumeResponse.
 type consumeResponse struct {
 	records []Record
-	tail    bool // next_offset was set: the response reached the tail
+	tail    bool   // next_offset was set: the response reached the tail
+	next    uint64 // next_offset
 }
 
 // codec is the binary codec with the two types above beside the generated ones.
@@ -64,6 +65,11 @@ const (
 	fieldRequestLog      = 2
 	fieldRequestRecords  = 3
 	fieldRequestExpected = 4
+	fieldRequestProducer = 5
+
+	fieldProducerID       = 1
+	fieldProducerEpoch    = 2
+	fieldProducerSequence = 3
 
 	fieldResponseRecord  = 2
 	fieldResponseRecords = 3
@@ -145,7 +151,7 @@ func (m *consumeResponse) decode(b []byte) error {
 			m.records = append(m.records, Record{})
 			return m.records[len(m.records)-1].decode(f.bytes)
 		case num == fieldResponseNext:
-			m.tail = true
+			m.tail, m.next = true, f.varint
 		}
 		return nil
 	})

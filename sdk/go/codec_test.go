@@ -80,12 +80,12 @@ func TestCodecAgreesWithGeneratedCode(t *testing.T) {
 		require.NoError(t, err)
 		var back consumeResponse
 		require.NoError(t, back.decode(encoded), "seed %d", seed)
-		require.Equal(t, consumeResponse{records, true}, back, "seed %d", seed)
+		require.Equal(t, consumeResponse{records: records, tail: true}, back, "seed %d", seed)
 
 		encoded, err = proto.Marshal(&logv1.ConsumeResponse{Record: res.GetRecords()[0]})
 		require.NoError(t, err)
 		require.NoError(t, back.decode(encoded), "seed %d", seed)
-		require.Equal(t, consumeResponse{records[:1], false}, back, "seed %d", seed)
+		require.Equal(t, consumeResponse{records: records[:1]}, back, "seed %d", seed)
 	}
 	assert.Empty(t, appendLog(nil, ""))
 }

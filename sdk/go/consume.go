@@ -3,8 +3,10 @@ package proglog
 import (
 	"context"
 	"iter"
+	"time"
 
-	"connectrpc.com/connect/v2"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
 )
@@ -18,10 +20,12 @@ func (c *Client) Consume(ctx context.Context, offset uint64, opts ...ConsumeOpti
 	}
 	var record Record
 	err := c.retryRead(ctx, "consume", func(ctx context.Context) *Error {
-		records, err := c.consumeOnce(ctx, &logv1.ConsumeRequest{Log: config.log, Offset: offset})
+		req := &logv1.ConsumeRequest{Log: config.log, LogId: config.logID, Offset: offset, Wait: duration(config.wait)}
+		res, err := c.consumeOnce(ctx, req)
 		if err != nil {
 			return err
 		}
+		records := res.records
 		if len(records) != 1 || records[0].Offset != offset {
 			return brokenPromise("%d records came where the one at offset %d was due", len(records), offset)
 		}
@@ -35,12 +39,66 @@ func (c *Client) Consume(ctx context.Context, offset uint64, opts ...ConsumeOpti
 }
 
 // consumeOnce makes one call, whose context carries its own call information.
-func (c *Client) consumeOnce(ctx context.Context, req *logv1.ConsumeRequest) ([]Record, *Error) {
+func (c *Client) consumeOnce(ctx context.Context, req *logv1.ConsumeRequest) (consumeResponse, *Error) {
 	var res consumeResponse
 	if err := c.rpc.CallUnary(ctx, consumeSpec(), req, &res); err != nil {
-		return nil, translate(ctx, err)
+		return res, translate(ctx, err)
 	}
-	return res.records, nil
+	return res, nil
+}
+
+// duration is an optional duration of a request.
+func duration(d time.Duration) *durationpb.Duration {
+	if d == 0 {
+		return nil
+	}
+	return durationpb.New(d)
+}
+
+// ConsumeBatch reads the records that are there from a start on, by default the
+// first, in one request: up to [BatchRecords] of them. At the tail it waits as
+// long as [Wait] says, and then returns a batch without records.
+func (c *Client) ConsumeBatch(ctx context.Context, opts ...ReadOption) (Batch, error) {
+	config := readConfig{records: 1000}
+	for _, o := range opts {
+		o.applyRead(&config)
+	}
+	req := &logv1.ConsumeRequest{
+		Log: config.log, LogId: config.logID, MaxRecords: config.records,
+		UntilOffset: config.until, Wait: duration(config.wait),
+	}
+	switch config.start {
+	case startEarliest:
+		b, err := c.bounds(ctx, config.log)
+		if err != nil {
+			return Batch{}, err
+		}
+		req.Offset = b.first
+	case startOffset:
+		req.Offset = config.offset
+	case startEnd:
+		req.Start = &logv1.ConsumeRequest_FromTail{FromTail: config.offset}
+	case startTime:
+		req.Start = &logv1.ConsumeRequest_FromTime{FromTime: timestamppb.New(config.time)}
+	}
+	var batch Batch
+	err := c.retryRead(ctx, "consume", func(ctx context.Context) *Error {
+		res, err := c.consumeOnce(ctx, req)
+		if err != nil {
+			return err
+		}
+		for i := range res.records {
+			if due := res.records[0].Offset + uint64(i); res.records[i].Offset != due {
+				return brokenPromise("record %d came where %d was due", res.records[i].Offset, due)
+			}
+		}
+		batch = Batch{Records: res.records, Tail: res.tail, NextOffset: res.next}
+		return nil
+	})
+	if err != nil {
+		return Batch{}, err
+	}
+	return batch, nil
 }
 
 // Follow reads a log, by default from its first record, and at its tail waits
@@ -68,17 +126,20 @@ func (c *Client) Records(ctx context.Context, opts ...ReadOption) iter.Seq2[Reco
 
 // Batch is a run of records that arrived together.
 type Batch struct {
-	// Records has at least one record, and their offsets are contiguous.
+	// Records has at least one record, but for [Client.ConsumeBatch] at the tail.
+	// Their offsets are contiguous.
 	Records []Record
 	// Tail: the last of them was the last of the log when the server sent it,
 	// so that the next batch may take a while.
 	Tail bool
+	// NextOffset is the log's next offset, if Tail.
+	NextOffset uint64
 }
 
 // Batches is [Client.Follow] by batches, for callers that work on many records
 // at once or want to know when they have caught up.
 func (c *Client) Batches(ctx context.Context, opts ...ReadOption) iter.Seq2[Batch, error] {
-	config := readConfig{records: 1000}
+	config := readConfig{records: 1000, heartbeat: defaultHeartbeat}
 	for _, o := range opts {
 		o.applyRead(&config)
 	}
@@ -116,138 +177,4 @@ func flatten(batches iter.Seq2[Batch, error]) iter.Seq2[Record, error] {
 			}
 		}
 	}
-}
-
-// reading is one iteration over a log, across as many streams as it takes.
-type reading struct {
-	c         *Client
-	config    readConfig
-	logID     string
-	next      uint64 // the offset that is due
-	until     uint64 // exclusive; noEnd: none
-	delivered bool   // something was
-	backoff   backoff
-}
-
-// noEnd is no offset of a record.
-const noEnd = ^uint64(0)
-
-// begin finds out where to start, and which log it is: a log that takes over
-// the name of a deleted one must not be read on as if it were that.
-func (r *reading) begin(ctx context.Context) *Error {
-	b, err := r.c.bounds(ctx, r.config.log)
-	if err != nil {
-		return err
-	}
-	r.logID, r.until = b.logID, noEnd
-	switch r.config.start {
-	case startEarliest:
-		r.next = b.first
-	case startOffset:
-		r.next = r.config.offset
-	case startEnd:
-		r.next = b.next - min(r.config.offset, b.next-b.first)
-	}
-	if r.config.until != nil {
-		r.until = *r.config.until
-	}
-	if !r.config.toTail {
-		return nil
-	}
-	if r.next > b.next {
-		e := refused(CodeOutOfRange, ReasonOffsetUnwritten,
-			"offset %d is not yet written: the log's next offset is %d", r.next, b.next)
-		e.FirstOffset, e.NextOffset = b.first, b.next
-		return e
-	}
-	r.until = min(r.until, b.next)
-	return nil
-}
-
-func (r *reading) done() bool { return r.next >= r.until }
-
-// stream reads one stream and yields what it brings. ended says that the
-// iteration is over, without anything more to say.
-func (r *reading) stream(ctx context.Context, yield func(Batch, error) bool) (ended bool, failure *Error) {
-	ctx, cancel := context.WithCancel(ctx)
-	ctx, _ = connect.NewClientContext(ctx)
-	req := &logv1.ConsumeRequest{
-		Log: r.config.log, LogId: r.logID, Offset: r.next, MaxRecords: r.config.records,
-	}
-	if r.until != noEnd {
-		req.UntilOffset = &r.until
-	}
-	stream, err := r.c.rpc.CallServerStream(ctx, consumeStreamSpec(), req)
-	if err != nil {
-		defer cancel()
-		return false, translate(ctx, err)
-	}
-	defer func() {
-		cancel() // first: Close waits for the response
-		_ = stream.Close()
-	}()
-	for {
-		var res consumeResponse
-		if err := stream.Receive(&res); err != nil {
-			return r.end(ctx, err)
-		}
-		if len(res.records) == 0 {
-			continue // a heartbeat
-		}
-		if err := r.check(res.records); err != nil {
-			return false, err
-		}
-		r.next += uint64(len(res.records))
-		r.delivered = true
-		r.backoff.reset()
-		if !yield(Batch{Records: res.records, Tail: res.tail}, nil) {
-			return true, nil
-		}
-	}
-}
-
-// check holds what came against what was due: a gap or a repeat would be silent
-// corruption of whatever the caller builds from the records.
-func (r *reading) check(records []Record) *Error {
-	for i := range records {
-		if due := r.next + uint64(i); records[i].Offset != due || due >= r.until {
-			return brokenPromise("record %d came where %d was due", records[i].Offset, due)
-		}
-	}
-	return nil
-}
-
-// end judges the end of a stream.
-func (r *reading) end(ctx context.Context, err error) (ended bool, failure *Error) {
-	if !isEOF(err) {
-		return false, translate(ctx, err)
-	}
-	if r.until != noEnd && !r.done() {
-		// A sealed log ends a stream too, but only at its tail.
-		if b, err := r.c.bounds(ctx, r.config.log); err != nil || b.next > r.next {
-			return false, brokenPromise("the stream ended at offset %d, before %d", r.next, r.until)
-		}
-	}
-	return true, nil
-}
-
-// resume decides whether the reading goes on after a failed stream, and waits
-// as long as it should. It returns the error that ends it.
-func (r *reading) resume(ctx context.Context, err *Error) *Error {
-	if ctx.Err() != nil {
-		return err
-	}
-	if err.Reason == ReasonOffsetTrimmed && err.FirstOffset > r.next &&
-		r.config.start == startEarliest && !r.delivered {
-		r.next = err.FirstOffset // trimmed since it began
-		return nil
-	}
-	tooOften := r.backoff.exhausted()
-	if f := err.fate(); f == final || f == doubtful && tooOften {
-		return err
-	}
-	if !r.c.pause(ctx, &r.backoff, "go on reading", err) {
-		return translate(ctx, ctx.Err())
-	}
-	return nil
 }

@@ -10,15 +10,17 @@
 //   - [Client.Consume] reads one record, [Client.Records] all up to the tail, and
 //     [Client.Follow] goes on from there, across lost connections and restarts
 //     of the server, without a gap and without a repeat.
+//   - [Client.Cursor] keeps a reader's place on the server.
+//   - [Client.CreateLog], [Client.Logs] and their kin administer logs.
 //
 // # Failures
 //
 // An [*Error] says why a call failed: by its Reason, which the server gives, and
 // by its Code. A write that failed says besides what became of it: its error is
-// either [ErrNothingAppended] or [ErrOutcomeUnknown]. Only the former is tried
-// again, by the client itself if the cause can pass. After the latter the records
-// may be in the log: read it from the last known offset to see, or make the write
-// conditional with [ExpectOffset], which a second copy cannot meet.
+// either [ErrNothingAppended] or [ErrOutcomeUnknown]. Before it fails the client has
+// tried again, if the cause could pass: writes have an identity, by which the
+// server knows one that comes twice. After the latter the records may be in the
+// log: read it from the last known offset to see.
 //
 // # Resources
 //

@@ -56,7 +56,8 @@ type Error struct {
 	// ReasonInternal.
 	Incident string
 
-	permanent bool // trying again cannot help, whatever the code says
+	permanent bool   // trying again cannot help, whatever the code says
+	behind    *Error // it was not looked at because of this failure before it
 	cause     error
 }
 

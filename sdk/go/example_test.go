@@ -62,7 +62,7 @@ func ExampleClient_NewProducer() {
 	for i := range 1000 {
 		future, err := producer.Send(ctx, proglog.Record{Value: fmt.Append(nil, i)})
 		if err != nil {
-			break // the producer has ended; the futures say what is in the log
+			break // it could not go on; the futures say what is in the log
 		}
 		futures = append(futures, future)
 	}
@@ -94,5 +94,31 @@ func ExampleExpectOffset() {
 	var refused *proglog.Error
 	if errors.As(err, &refused) && refused.Reason == proglog.ReasonOffsetMismatch {
 		fmt.Println("somebody was faster: the log is at", refused.NextOffset)
+	}
+}
+
+// Read a log from where an earlier run of the program left off.
+func ExampleClient_Cursor() {
+	client, err := proglog.New("http://127.0.0.1:8400")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	ctx := context.Background()
+	cursor := client.Cursor("orders", "billing")
+	place, err := cursor.Get(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for record, err := range client.Follow(ctx, proglog.InLog("orders"), place.Start()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%d %s\n", record.Offset, record.Value)
+		cursor.Set(record.Offset + 1)
+		if err := cursor.Commit(ctx); err != nil {
+			log.Fatal(err)
+		}
 	}
 }

@@ -12,3 +12,13 @@ func NewTransportWithPings(d time.Duration) *http.Transport {
 	t.HTTP2.SendPingTimeout, t.HTTP2.PingTimeout = d, d
 	return t
 }
+
+// SetSharedIdle changes how long a stream that calls share stays open without use.
+func (c *Client) SetSharedIdle(d time.Duration) { c.shared.idle = d }
+
+// SharedStreams counts the streams that calls share.
+func (c *Client) SharedStreams() int {
+	c.shared.mu.Lock()
+	defer c.shared.mu.Unlock()
+	return len(c.shared.open)
+}

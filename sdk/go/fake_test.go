@@ -39,11 +39,25 @@ type fakeLog struct {
 	logID   string // "" : GetLog is not served
 	headers []http.Header
 
+	dedup     bool // producers are supported
+	producers map[string]*fakeProducer
+	requests  []*logv1.ProduceRequest // that were appended
+	closed    bool                    // it takes no more records
+	retention *logv1.Retention
+	heartbeat bool                // it is supported
+	mute      bool                // and yet none comes
+	denied    bool                // nobody may make a log
+	named     map[string]*fakeLog // nil: every name is this log
+	onDelete  func() error        // after a log was deleted
+
 	// Hooks, called without the lock.
 	onUnary   func(call int) error                                                   // before Produce or Consume
 	onStream  func(call int, req *logv1.ConsumeRequest) error                        // at the start of a ConsumeStream
 	onSend    func(call int, res *logv1.ConsumeResponse) error                       // before a response of a ConsumeStream
 	onProduce func(n int, req *logv1.ProduceRequest) (after func() error, err error) // for each request of a ProduceStream
+
+	beforeUnary func(*logv1.ProduceRequest) error
+	afterUnary  func() error // after the append of a Produce
 
 	unary, streams int
 }
@@ -54,12 +68,13 @@ var errEndOK = errors.New("end without an error")
 // startFake serves a log on a free port of this machine until the test ends.
 func startFake(t *testing.T, setUp ...func(*fakeLog)) *fakeLog {
 	t.Helper()
-	f := &fakeLog{grown: make(chan struct{}), logID: "id-1"}
+	f := newFakeLog("id-1")
 	for _, s := range setUp {
 		s(f)
 	}
 	server := connect.NewServer()
 	logv1connect.RegisterLogHandler(server, f)
+	logv1connect.RegisterAdminHandler(server, fakeAdmin{f: f})
 	mux := http.NewServeMux()
 	connecthttp.Mount(mux, server)
 	f.url = serve(t, f, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -232,109 +247,38 @@ func (f *fakeLog) Produce(_ context.Context, req *logv1.ProduceRequest) (*logv1.
 	if err := f.countUnary(); err != nil {
 		return nil, err
 	}
-	f.mu.Lock()
-	next := f.next()
-	f.mu.Unlock()
-	if req.ExpectedOffset != nil && req.GetExpectedOffset() != next {
-		return nil, fail(connect.CodeAborted, &logv1.ErrorDetail{
-			Reason: logv1.Reason_REASON_OFFSET_MISMATCH, NothingAppended: true, NextOffset: &next,
-		})
-	}
-	return f.append(requestRecords(req)...), nil
-}
-
-func (f *fakeLog) Consume(_ context.Context, req *logv1.ConsumeRequest) (*logv1.ConsumeResponse, error) {
-	if err := f.countUnary(); err != nil {
+	g, err := f.pick(req.GetLog())
+	if err != nil {
 		return nil, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if req.GetOffset() < f.first || req.GetOffset() >= f.next() {
-		return nil, f.offsetError(req.GetOffset())
-	}
-	return &logv1.ConsumeResponse{Record: f.records[req.GetOffset()-f.first]}, nil
-}
-
-func (f *fakeLog) GetLog(context.Context, *logv1.GetLogRequest) (*logv1.GetLogResponse, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.logID == "" {
-		return nil, fail(connect.CodeUnimplemented, &logv1.ErrorDetail{Reason: logv1.Reason_REASON_UNSUPPORTED})
-	}
-	return &logv1.GetLogResponse{Info: &logv1.LogInfo{LogId: f.logID, FirstOffset: f.first, NextOffset: f.next()}}, nil
-}
-
-func (f *fakeLog) ConsumeStream(ctx context.Context, req *logv1.ConsumeRequest, stream logv1connect.LogConsumeStreamServerStream) error {
-	f.mu.Lock()
-	call, onStream, onSend := f.streams, f.onStream, f.onSend
-	f.streams++
-	f.mu.Unlock()
-	if onStream != nil {
-		if err := onStream(call, req); err != nil {
-			return err
+	if f.beforeUnary != nil {
+		if err := f.beforeUnary(req); err != nil {
+			return nil, err
 		}
 	}
-	for offset := req.GetOffset(); ; {
-		f.mu.Lock()
-		res, grown, err := f.read(offset, req)
-		f.mu.Unlock()
-		if err != nil || res == nil && grown == nil {
-			return err
-		}
-		if res == nil {
-			select {
-			case <-grown:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			continue
-		}
-		if onSend != nil {
-			if err := onSend(call, res); err != nil {
-				return err
-			}
-		}
-		if err := stream.Send(res); err != nil {
-			return err
-		}
-		offset += uint64(len(res.GetRecords()))
+	res, err := g.accept(req)
+	if err == nil && f.afterUnary != nil {
+		err = f.afterUnary()
 	}
-}
-
-// read returns the next response, or what to wait for, or nothing at the end.
-func (f *fakeLog) read(offset uint64, req *logv1.ConsumeRequest) (*logv1.ConsumeResponse, chan struct{}, error) {
-	until := f.next()
-	if req.UntilOffset != nil {
-		until = min(until, req.GetUntilOffset())
-	}
-	switch {
-	case req.GetLogId() != "" && req.GetLogId() != f.logID:
-		return nil, nil, fail(connect.CodeFailedPrecondition, &logv1.ErrorDetail{Reason: logv1.Reason_REASON_LOG_CHANGED})
-	case offset < f.first:
-		return nil, nil, f.offsetError(offset)
-	case req.UntilOffset != nil && offset >= req.GetUntilOffset(), f.sealed && offset >= f.next():
-		return nil, nil, nil
-	case offset >= until:
-		return nil, f.grown, nil
-	}
-	end := min(until, offset+uint64(req.GetMaxRecords()))
-	res := &logv1.ConsumeResponse{Records: f.records[offset-f.first : end-f.first]}
-	if next := f.next(); end == next {
-		res.NextOffset = &next
-	}
-	return res, nil, nil
+	return res, err
 }
 
 func (f *fakeLog) ProduceStream(_ context.Context, stream logv1connect.LogProduceStreamServerStream) error {
 	f.mu.Lock()
 	onProduce := f.onProduce
 	f.mu.Unlock()
+	g := f
 	for n := 0; ; n++ {
 		req, err := stream.Receive()
 		if errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
+		}
+		if n == 0 {
+			if g, err = f.pick(req.GetLog()); err != nil {
+				return err
+			}
 		}
 		var after func() error
 		if onProduce != nil {
@@ -344,7 +288,10 @@ func (f *fakeLog) ProduceStream(_ context.Context, stream logv1connect.LogProduc
 				return err
 			}
 		}
-		res := f.append(requestRecords(req)...)
+		res, err := g.accept(req)
+		if err != nil {
+			return err
+		}
 		if after != nil {
 			if err := after(); err != nil {
 				return err

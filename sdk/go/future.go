@@ -27,22 +27,39 @@ func (f Future) Wait(ctx context.Context) (Ack, error) {
 		return Ack{}, f.batch.err
 	}
 	offset := f.batch.ack.Offset + uint64(f.index)
-	return Ack{Offset: offset, NextOffset: offset + 1, Time: f.batch.ack.Time}, nil
+	return Ack{Offset: offset, NextOffset: offset + 1, Time: f.batch.ack.Time, Duplicate: f.batch.ack.Duplicate}, nil
 }
 
 // Done is closed when Wait would return at once. All records of a batch share
 // it.
 func (f Future) Done() <-chan struct{} { return f.batch.done }
 
-// batch is a request of a producer. Before it is sent it belongs to the lock of
-// the producer, then to nobody until its fate is known; done publishes that.
+// batch is a request of a producer. It belongs to the lock of the producer until
+// its fate is known; done publishes that.
 type batch struct {
-	request produceRequest
-	records int
-	size    int
-	timer   *time.Timer // lets it linger; nil: it does not
-	ripe    bool        // it has lingered
-	done    chan struct{}
-	ack     Ack
-	err     error
+	request  produceRequest
+	body     int // length of the request before its number and its log
+	sequence uint64
+	named    bool // the request has the name of the log
+	tried    bool // it was sent over a stream that broke without an answer
+	records  int
+	senders  int // who put records into it
+	size     int
+	timer    *time.Timer // lets it linger; nil: it does not
+	ripe     bool        // it has lingered
+	settled  bool        // its fate is known
+	done     chan struct{}
+	ack      Ack
+	err      error
+}
+
+// number gives the request its place in an identity, in the stead of one that it
+// had.
+func (b *batch) number(i *identity) {
+	if b.body == 0 {
+		b.body = len(b.request)
+	}
+	b.sequence, b.named = i.sequence, false
+	b.request = i.appendTo(b.request[:b.body], i.sequence)
+	i.sequence++
 }

@@ -126,19 +126,27 @@ type ProducerOption interface{ applyProducer(*producerConfig) }
 type produceConfig struct {
 	log      string
 	expected *uint64
+	identity *identity
+	alone    bool
 }
 
 type consumeConfig struct {
-	log string
+	log   string
+	logID string
+	wait  time.Duration
 }
 
 type readConfig struct {
-	log     string
-	start   startKind
-	offset  uint64 // of startOffset; the count of startEnd
-	toTail  bool
-	until   *uint64
-	records uint32 // of a batch, at most
+	log       string
+	logID     string
+	start     startKind
+	offset    uint64    // of startOffset; the count of startEnd
+	time      time.Time // of startTime
+	toTail    bool
+	until     *uint64
+	records   uint32        // of a batch, at most
+	wait      time.Duration // of a single batch
+	heartbeat time.Duration
 }
 
 type producerConfig struct {
@@ -148,6 +156,8 @@ type producerConfig struct {
 	batchBytes   int
 	batches      int // in flight, at most
 	bytes        int // waiting and in flight, at most
+	identity     identity
+	giveUp       time.Duration // without progress
 }
 
 // LogOption names a log; it is an option of every call on a log.
@@ -171,6 +181,20 @@ func ExpectOffset(offset uint64) ProduceOption {
 	return produceOption(func(c *produceConfig) { c.expected = &offset })
 }
 
+// Sequence sends the request as the given one of a producer: its id, its epoch and
+// the number of the request within that, from 0 on without gaps. With the same
+// three the same records are appended once, however often and by whatever process
+// they are sent; the answer is the first acknowledgement then. See [Identity].
+func Sequence(id string, epoch, sequence uint64) ProduceOption {
+	return produceOption(func(c *produceConfig) {
+		c.identity = &identity{chosen: true, id: id, epoch: epoch, sequence: sequence}
+	})
+}
+
+// Alone sends the request by itself, over HTTP/1.1 if need be, and not with those
+// of other calls.
+func Alone() ProduceOption { return produceOption(func(c *produceConfig) { c.alone = true }) }
+
 // startKind is where a read starts.
 type startKind int
 
@@ -178,6 +202,7 @@ const (
 	startEarliest startKind = iota
 	startOffset
 	startEnd
+	startTime
 )
 
 type readOption func(*readConfig)
@@ -201,6 +226,42 @@ func From(offset uint64) ReadOption {
 // fewer; 0: only with records that are yet to come.
 func FromEnd(n uint64) ReadOption {
 	return readOption(func(c *readConfig) { c.start, c.offset = startEnd, n })
+}
+
+// FromTime starts at the first record that the server appended at this time or
+// later, or at the tail if there is none.
+func FromTime(t time.Time) ReadOption {
+	return readOption(func(c *readConfig) { c.start, c.offset, c.time = startTime, 0, t })
+}
+
+// LogIDOption names the log that is meant by its identity.
+type LogIDOption struct{ id string }
+
+// OnlyLog reads only the log with this identity, as [LogInfo] has it: if another
+// one has taken the name, or the data was restored from a backup, the read fails
+// with [ReasonLogChanged]. Whoever stores offsets stores the identity with them.
+//
+// A read that began holds on to the identity of its log without it.
+func OnlyLog(id string) LogIDOption { return LogIDOption{id} }
+
+func (o LogIDOption) applyConsume(c *consumeConfig) { c.logID = o.id }
+func (o LogIDOption) applyRead(c *readConfig)       { c.logID = o.id }
+
+// WaitOption is how long a single read waits at the tail.
+type WaitOption struct{ d time.Duration }
+
+// Wait lets [Client.Consume] and [Client.ConsumeBatch] wait at the tail for a
+// record, at most as long as the server allows, 60 s by default.
+func Wait(d time.Duration) WaitOption { return WaitOption{max(d, 0)} }
+
+func (o WaitOption) applyConsume(c *consumeConfig) { c.wait = o.d }
+func (o WaitOption) applyRead(c *readConfig)       { c.wait = o.d }
+
+// Heartbeat asks the server for a sign of life in this interval while a follower
+// waits at the tail, every 15 s unless told; 0: never. When two of them fail to
+// come, the follower connects again. It is brought within what the server allows.
+func Heartbeat(interval time.Duration) ReadOption {
+	return readOption(func(c *readConfig) { c.heartbeat = max(interval, 0) })
 }
 
 // ToTail ends the read at the offset that was the log's next one when the read
@@ -242,4 +303,31 @@ func MaxBatch(records, bytes int) ProducerOption {
 // [Producer.Send] waits while the bytes are used up.
 func MaxInFlight(batches, bytes int) ProducerOption {
 	return producerOption(func(c *producerConfig) { c.batches, c.bytes = batches, bytes })
+}
+
+// Identity chooses the identity that a producer writes under: an id of 1 to 64
+// bytes and the epoch, which says which life of this writer it is. Unless told, a
+// producer has a random id.
+//
+// A producer with a higher epoch fences those with the same id: their records are
+// refused with [ReasonProducerFenced] from then on. So a program that takes over
+// from another, or from itself after a crash, raises the epoch. Under an id and an
+// epoch that were used before, the first batch would be taken for a repetition.
+func Identity(id string, epoch uint64) ProducerOption {
+	return producerOption(func(c *producerConfig) {
+		c.identity = identity{chosen: true, id: id, epoch: epoch}
+	})
+}
+
+// WithoutIdentity makes a producer that sends nothing twice: the first failure
+// ends it, and also a server that stops does.
+func WithoutIdentity() ProducerOption {
+	return producerOption(func(c *producerConfig) { c.identity = identity{none: true} })
+}
+
+// GiveUpAfter bounds how long a producer tries to go on without success before it
+// ends, a minute unless told. A server that never answered is given up after the
+// attempts of [Retry], so that a wrong address shows soon.
+func GiveUpAfter(d time.Duration) ProducerOption {
+	return producerOption(func(c *producerConfig) { c.giveUp = max(d, 0) })
 }

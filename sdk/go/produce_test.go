@@ -58,9 +58,13 @@ func TestProduce(t *testing.T) {
 	assert.Equal(t, uint64(4), e.NextOffset)
 }
 
-// Goal: after each failure Produce tries again exactly when that cannot append
-// the record twice, and its error tells the outcome. Method: the first two calls
-// fail; the third succeeds.
+// withoutDedup makes a fake that ignores who produces, as a server of the first
+// four methods does.
+func withoutDedup(f *fakeLog) { f.dedup, f.logID = false, "" }
+
+// Goal: on a server that does not know a request that comes twice, Produce tries
+// again after each failure exactly when that cannot append the record twice, and
+// its error tells the outcome. Method: the first two calls fail; the third succeeds.
 func TestProduceOutcomes(t *testing.T) {
 	vouched := func(code connect.Code, r logv1.Reason) error {
 		return fail(code, &logv1.ErrorDetail{Reason: r, NothingAppended: true})
@@ -83,7 +87,7 @@ func TestProduceOutcomes(t *testing.T) {
 		{"deadline of the server", fail(connect.CodeDeadlineExceeded, &logv1.ErrorDetail{Reason: logv1.Reason_REASON_DEADLINE}), proglog.ErrOutcomeUnknown},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			f := startFake(t)
+			f := startFake(t, withoutDedup)
 			f.set(func() {
 				f.onUnary = func(call int) error {
 					if call < 2 {
@@ -92,7 +96,7 @@ func TestProduceOutcomes(t *testing.T) {
 					return nil
 				}
 			})
-			_, err := connectTo(t, f.url).Produce(t.Context(), record("a"))
+			_, err := connectTo(t, f.url).Produce(t.Context(), record("a"), proglog.Alone())
 			if row.outcome == nil {
 				require.NoError(t, err)
 				unary, _ := f.calls()
@@ -109,11 +113,11 @@ func TestProduceOutcomes(t *testing.T) {
 // Goal: failures below the server: a connection that is cut leaves the outcome
 // unknown, one that cannot be made leaves nothing.
 func TestProduceConnectionFailures(t *testing.T) {
-	f := startFake(t)
+	f := startFake(t, withoutDedup)
 	f.set(func() {
 		f.onUnary = func(int) error { f.conns.cut(); return nil }
 	})
-	_, err := connectTo(t, f.url).Produce(t.Context(), record("a"))
+	_, err := connectTo(t, f.url).Produce(t.Context(), record("a"), proglog.Alone())
 	requireOutcome(t, err, proglog.ErrOutcomeUnknown)
 	assert.Equal(t, proglog.CodeUnavailable, proglog.CodeOf(err))
 	unary, _ := f.calls()
@@ -129,6 +133,8 @@ func TestProduceConnectionFailures(t *testing.T) {
 	} {
 		url := serve(t, nil, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }), true)
 		_, err = connectTo(t, url).Produce(t.Context(), record("a"))
+		requireOutcome(t, err, want)
+		_, err = connectTo(t, url).Produce(t.Context(), record("a"), proglog.Alone())
 		requireOutcome(t, err, want)
 		assert.ErrorContains(t, err, http.StatusText(status))
 	}
@@ -151,7 +157,7 @@ func TestProduceContext(t *testing.T) {
 	f.set(func() {
 		f.onUnary = func(int) error { cancel(); <-released; return nil }
 	})
-	_, err = c.Produce(ctx, record("a"))
+	_, err = c.Produce(ctx, record("a"), proglog.Alone())
 	requireOutcome(t, err, proglog.ErrOutcomeUnknown)
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, proglog.CodeCanceled, proglog.CodeOf(err))

@@ -14,63 +14,93 @@ import (
 // the next is sent. Records get their offsets in the order of Send, and are
 // acknowledged in that order. It is safe for concurrent use.
 //
-// What waits goes out together, as an atomic batch. The first failure, of the
-// connection or of a batch, ends the producer: it cannot send anything again
-// without the risk of a second copy, so it leaves that to the caller. Then every
-// future is done, and its error says which of three holds for its record: it is
-// in the log (no error), it is not ([ErrNothingAppended]), or nobody knows
+// What waits goes out together, as an atomic batch. A producer has an identity,
+// and its batches have numbers, by which the server knows one that comes twice.
+// So when the connection is lost, or the server stops or is overloaded, the
+// producer connects again and sends again what was not acknowledged: each record
+// is in the log once, in order. See [Identity], [WithoutIdentity], [GiveUpAfter].
+//
+// What cannot pass ends the producer: a log that is sealed, an identity that
+// another took over, or a server that stays away. Then every future is done, and
+// its error says which of three holds for its record: it is in the log (no
+// error), it is not ([ErrNothingAppended]), or nobody knows
 // ([ErrOutcomeUnknown]). In the order of Send these are three runs, of which
-// each may be empty. Also a server that stops ends the producer, even one that
-// has nothing to send; a new one is needed then.
+// each may be empty.
 type Producer struct {
 	c      *Client
 	config producerConfig
-	stream connect.ClientStream
-	ctx    context.Context // of the stream
+	ctx    context.Context // of the producer
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the producer has ended and every future is done
 
-	mu      sync.Mutex
-	wake    sync.Cond     // for the sender: something below changed
-	room    chan struct{} // closed and replaced when bytes shrinks; nil: nobody waits
-	open    *batch        // takes records
-	full    []*batch      // closed, not yet sent
-	flight  []*batch      // sent, not yet acknowledged
-	bytes   int           // of the records in all of them, with recordOverhead for each
-	last    *batch        // the latest that was opened
-	spare   []produceRequest
-	flush   bool   // what is open must not linger
-	closing bool   // no more records will come
-	err     *Error // why it ended; nil after a clean end
-	ended   bool
-	counts  Outcome
+	mu       sync.Mutex
+	wake     sync.Cond     // for the sender, or for run while there is none: something below changed
+	room     chan struct{} // closed and replaced when bytes shrinks; nil: nobody waits
+	identity identity      // of the batches to come
+	window   int           // batches in flight, at most
+	open     *batch        // takes records
+	full     []*batch      // closed, not yet sent
+	flight   []*batch      // numbered, not yet acknowledged
+	sent     int           // of flight, over the stream that is open now
+	writing  *batch        // being sent at this moment: its buffer is in use
+	bytes    int           // of the records in all of them, with recordOverhead for each
+	last     *batch        // the latest that was opened
+	spare    []produceRequest
+	flush    bool      // what is open must not linger
+	closing  bool      // no more records will come
+	reached  bool      // the server has answered
+	backoff  backoff   // since the last acknowledgement
+	failing  time.Time // since when there was none
+	err      *Error    // why it ended; nil after a clean end
+	ended    bool
+	counts   Outcome
 }
 
-// NewProducer opens a stream of records. When ctx ends, so does the producer.
-// A server that cannot be reached shows in the futures, and in Done.
+// NewProducer makes a producer. When ctx ends, so does the producer. A server
+// that cannot be reached shows in the futures, and in Done.
 func (c *Client) NewProducer(ctx context.Context, opts ...ProducerOption) (*Producer, error) {
-	config := producerConfig{batchRecords: 500, batchBytes: 256 << 10, batches: 8, bytes: 8 << 20}
+	config := producerConfig{
+		batchRecords: 500, batchBytes: 256 << 10, batches: 8, bytes: 8 << 20,
+		giveUp: time.Minute, identity: newIdentity(),
+	}
 	for _, o := range opts {
 		o.applyProducer(&config)
 	}
-	if config.batchRecords < 1 || config.batchBytes < 1 || config.batches < 1 || config.bytes < 1 {
-		return nil, errors.New("proglog: a producer's batches and what is in flight have to be at least 1")
+	if err := config.validate(); err != nil {
+		return nil, fmt.Errorf("proglog: %w", err)
 	}
+	return c.newProducer(ctx, config)
+}
+
+func (c *producerConfig) validate() error {
+	switch {
+	case c.batchRecords < 1 || c.batchBytes < 1 || c.batches < 1 || c.bytes < 1:
+		return errors.New("a producer's batches and what is in flight have to be at least 1")
+	case !c.identity.none && (c.identity.id == "" || len(c.identity.id) > maxProducerID):
+		return fmt.Errorf("a producer's id has 1 to %d bytes, not %d", maxProducerID, len(c.identity.id))
+	}
+	return nil
+}
+
+// newProducer starts a producer whose options have been applied.
+func (c *Client) newProducer(ctx context.Context, config producerConfig) (*Producer, error) {
 	config.batchRecords = min(config.batchRecords, c.limits.BatchRecords)
 	config.batchBytes = min(config.batchBytes, c.limits.BatchBytes)
 	ctx, cancel := context.WithCancel(ctx)
-	ctx, _ = connect.NewClientContext(ctx)
-	stream, err := c.rpc.CallClientStream(ctx, produceStreamSpec())
-	if err != nil {
-		defer cancel()
-		return nil, outcome(translate(ctx, err))
-	}
 	p := &Producer{
-		c: c, config: config, stream: stream, ctx: ctx, cancel: cancel,
-		done: make(chan struct{}),
+		c: c, config: config, ctx: ctx, cancel: cancel, done: make(chan struct{}),
+		identity: config.identity, window: config.batches, backoff: backoff{policy: c.retry},
+	}
+	if !p.identity.none {
+		p.window = min(p.window, dedupAcks)
 	}
 	p.wake.L = &p.mu
-	go p.run()
+	first, err := p.openStream()
+	if err != nil {
+		cancel()
+		return nil, outcome(err)
+	}
+	go p.run(first)
 	return p, nil
 }
 
@@ -84,21 +114,30 @@ func (p *Producer) Send(ctx context.Context, record Record) (Future, error) {
 	if tooLarge != nil {
 		return Future{}, outcome(tooLarge)
 	}
+	return p.send(ctx, []Record{record}, size)
+}
+
+// send takes records, of together size bytes, for one batch. The future is of
+// the first of them.
+func (p *Producer) send(ctx context.Context, records []Record, size int) (Future, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	// One record is taken however large it is, or it would wait for ever.
-	for p.err == nil && !p.closing && p.bytes > 0 && p.bytes+size+recordOverhead > p.config.bytes {
+	weight := size + len(records)*recordOverhead
+	// They are taken however large they are, or they would wait for ever.
+	for p.err == nil && !p.closing && p.bytes > 0 && p.bytes+weight > p.config.bytes {
 		if err := p.waitForRoom(ctx); err != nil {
 			return Future{}, outcome(err)
 		}
 	}
 	switch {
 	case p.err != nil:
-		return Future{}, fmt.Errorf("%w: the producer has ended: %w", ErrNothingAppended, p.err)
+		return Future{}, outcome(afterFailure(p.err))
 	case p.closing || p.ended:
-		return Future{}, fmt.Errorf("%w: the producer is %w", ErrNothingAppended, ErrClosed)
+		e := refused(CodeCanceled, ReasonUnspecified, "the producer is closed")
+		e.cause = ErrClosed
+		return Future{}, outcome(e)
 	}
-	return p.add(&record, size), nil
+	return p.add(records, size), nil
 }
 
 // waitForRoom waits, without the lock, until something was acknowledged.
@@ -119,10 +158,10 @@ func (p *Producer) waitForRoom(ctx context.Context) *Error {
 	}
 }
 
-// add puts a record into the open batch, or into a new one if it does not fit.
-func (p *Producer) add(record *Record, size int) Future {
+// add puts records into the open batch, or into a new one if they do not fit.
+func (p *Producer) add(records []Record, size int) Future {
 	b := p.open
-	if b != nil && (b.records == p.config.batchRecords || b.size+size > p.config.batchBytes) {
+	if b != nil && (b.records+len(records) > p.config.batchRecords || b.size+size > p.config.batchBytes) {
 		p.full = append(p.full, b)
 		b = nil
 		p.wake.Signal()
@@ -132,22 +171,22 @@ func (p *Producer) add(record *Record, size int) Future {
 		if n := len(p.spare); n > 0 {
 			b.request, p.spare = p.spare[n-1], p.spare[:n-1]
 		}
-		if p.last == nil {
-			b.request = appendLog(b.request, p.config.log) // the first binds the stream
-		}
 		p.open, p.last = b, b
 		if p.config.linger > 0 {
 			b.timer = time.AfterFunc(p.config.linger, func() { p.ripen(b) })
 		}
 		p.wake.Signal()
 	}
-	b.request = appendRecord(b.request, fieldRequestRecords, record)
+	for i := range records {
+		b.request = appendRecord(b.request, fieldRequestRecords, &records[i])
+	}
 	future := Future{b, b.records}
-	b.records++
+	b.records += len(records)
 	b.size += size
-	p.bytes += size + recordOverhead
-	p.counts.Pending++
-	if b.records == p.config.batchRecords {
+	b.senders++
+	p.bytes += size + len(records)*recordOverhead
+	p.counts.Pending += uint64(len(records))
+	if b.records >= p.config.batchRecords {
 		p.wake.Signal()
 	}
 	return future
@@ -229,4 +268,16 @@ func (p *Producer) Outcome() Outcome {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.counts
+}
+
+// openStream begins a stream. Nothing is sent before its first message.
+func (p *Producer) openStream() (*producerStream, *Error) {
+	ctx, cancel := context.WithCancel(p.ctx)
+	ctx, _ = connect.NewClientContext(ctx)
+	stream, err := p.c.rpc.CallClientStream(ctx, produceStreamSpec())
+	if err != nil {
+		defer cancel()
+		return nil, translate(ctx, err)
+	}
+	return &producerStream{stream, ctx, cancel}, nil
 }

@@ -3,6 +3,8 @@ package proglog
 import (
 	"context"
 
+	"connectrpc.com/connect/v2"
+
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
 )
 
@@ -10,72 +12,161 @@ import (
 // a flood of empty records has an end too.
 const recordOverhead = 32
 
-// A producer has two goroutines: one sends, one receives and decides the end.
+// producerStream is one stream of a producer, which may need several.
+type producerStream struct {
+	connect.ClientStream
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// run is the life of a producer: streams, one after the other.
+func (p *Producer) run(s *producerStream) {
+	defer close(p.done)
+	stop := context.AfterFunc(p.ctx, p.stir)
+	defer stop()
+	defer p.cancel()
+	p.learn()
+	for {
+		err := p.use(s)
+		if err = p.goOn(err); err != nil || p.finished() {
+			p.end(err)
+			return
+		}
+		if s, err = p.openStream(); err != nil {
+			p.end(err)
+			return
+		}
+	}
+}
+
+// stir wakes whoever waits for something to do.
+func (p *Producer) stir() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wake.Broadcast()
+}
+
+// learn asks the server for its bounds. One that does not tell is taken to have
+// the usual ones; one that knows no identities must not get a record twice.
+func (p *Producer) learn() {
+	ctx, _ := connect.NewClientContext(p.ctx)
+	res, err := p.c.log.GetLog(ctx, &logv1.GetLogRequest{Log: p.config.log})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		e := translate(ctx, err)
+		if e.FromServer && e.Code == CodeUnimplemented && !p.identity.chosen {
+			p.identity = identity{none: true}
+		}
+		return
+	}
+	if caps := res.GetCapabilities(); caps != nil && !caps.GetProducers() && !p.identity.chosen {
+		p.identity = identity{none: true}
+	}
+	if n := int(res.GetInfo().GetDedupWindow().GetAcks()); n > 0 && !p.identity.none {
+		p.window = min(p.window, n)
+	}
+	if n := int(res.GetLimits().GetBatchRecords()); n > 0 {
+		p.config.batchRecords = min(p.config.batchRecords, n)
+	}
+	if n := int(res.GetLimits().GetBatchBytes()); n > 0 {
+		p.config.batchBytes = min(p.config.batchBytes, n)
+	}
+}
+
+// A stream has two goroutines: one sends, one receives and decides the end.
 // Whatever breaks, the receiver learns it, since the stream ends for both.
 
-// run is the life of a producer's stream.
-func (p *Producer) run() {
+// use sends and receives over a stream until it ends, and returns why; nil if
+// everything is done.
+func (p *Producer) use(s *producerStream) *Error {
+	p.mu.Lock()
+	p.sent = 0
+	p.mu.Unlock()
 	sent, closed := make(chan struct{}), make(chan struct{})
 	// The library is not safe against a Close that meets the first Send. What
 	// this fails with, the receiver gets too.
-	_ = p.stream.SendHeaders()
+	_ = s.SendHeaders()
 	// Once the response has begun, net/http notices the end of the context only
 	// when it has more of the request to write. Close makes it notice.
-	context.AfterFunc(p.ctx, func() {
+	context.AfterFunc(s.ctx, func() {
 		defer close(closed)
-		_ = p.stream.Close()
+		_ = s.Close()
 	})
 	go func() {
 		defer close(sent)
-		p.send()
+		p.write(s)
 	}()
-	err := p.readAcks()
-	p.cancel()
-	p.end(err)
+	err := p.readAcks(s)
+	s.cancel()
+	p.stir()
 	<-sent
 	<-closed
-	close(p.done)
+	return err
 }
 
-// send writes batches to the stream until the producer ends.
-func (p *Producer) send() {
-	var spare produceRequest
-	for {
-		b := p.take(spare)
+// write sends batches to a stream until it or the producer ends.
+func (p *Producer) write(s *producerStream) {
+	for first := true; ; first = false {
+		b := p.take(s.ctx, first)
 		if b == nil {
 			// Either all is sent, or the stream has ended already.
-			_ = p.stream.CloseSend()
+			_ = s.CloseSend()
 			return
 		}
-		err := p.stream.Send(b.request)
-		spare, b.request = b.request, nil
+		err := s.Send(b.request)
+		p.written()
 		if err != nil {
 			return // the receiver gets the reason
 		}
 	}
 }
 
-// take waits for the next batch to send, and counts it as in flight. It returns
-// nil when there will be none. It gets back the buffer of the batch before.
-func (p *Producer) take(spare produceRequest) *batch {
+// take waits for the next batch to send over a stream, whose first request names
+// the log. It returns nil when there will be none.
+func (p *Producer) take(stream context.Context, first bool) *batch {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.spare) < p.config.batches && cap(spare) <= 2*p.config.batchBytes {
-		p.spare = append(p.spare, spare[:0])
-	}
-	for !p.ended {
-		if len(p.flight) < p.config.batches {
+	for ; stream.Err() == nil; p.wake.Wait() {
+		if p.sent == len(p.flight) && len(p.flight) < p.window {
 			if b := p.due(); b != nil {
+				b.number(&p.identity)
 				p.flight = append(p.flight, b)
-				return b
-			}
-			if p.closing && p.open == nil {
-				return nil
 			}
 		}
-		p.wake.Wait()
+		if p.sent < len(p.flight) {
+			b := p.flight[p.sent]
+			if first && !b.named {
+				b.request, b.named = appendLog(b.request, p.config.log), true
+			}
+			p.sent++
+			p.writing = b
+			return b
+		}
+		if p.closing && len(p.full) == 0 && p.open == nil {
+			return nil
+		}
 	}
 	return nil
+}
+
+// written ends the use of the buffer that was being sent.
+func (p *Producer) written() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.writing
+	p.writing = nil
+	if b.settled {
+		p.recycle(b)
+	}
+}
+
+// recycle keeps the buffer of a batch for a later one.
+func (p *Producer) recycle(b *batch) {
+	if len(p.spare) < p.window && cap(b.request) <= 2*p.config.batchBytes {
+		p.spare = append(p.spare, b.request[:0])
+	}
+	b.request = nil
 }
 
 // due removes the batch that is to be sent now from those that wait.
@@ -87,7 +178,7 @@ func (p *Producer) due() *batch {
 		return b
 	}
 	b := p.open
-	if b == nil || !(b.timer == nil || b.ripe || p.flush || p.closing || b.records == p.config.batchRecords) {
+	if b == nil || !(b.timer == nil || b.ripe || p.flush || p.closing || b.records >= p.config.batchRecords) {
 		return nil
 	}
 	p.open, p.flush = nil, false
@@ -96,13 +187,13 @@ func (p *Producer) due() *batch {
 
 // readAcks receives the answers until the stream ends, and returns the error
 // that it ended with; nil if that was clean.
-func (p *Producer) readAcks() *Error {
+func (p *Producer) readAcks(s *producerStream) *Error {
 	for {
 		var res logv1.ProduceResponse
-		if err := p.stream.Receive(&res); isEOF(err) {
+		if err := s.Receive(&res); isEOF(err) {
 			return p.cleanEnd()
 		} else if err != nil {
-			return translate(p.ctx, err)
+			return translate(s.ctx, err)
 		}
 		if err := p.acknowledge(&res); err != nil {
 			return err
@@ -114,7 +205,7 @@ func (p *Producer) readAcks() *Error {
 func (p *Producer) acknowledge(res *logv1.ProduceResponse) *Error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.flight) == 0 {
+	if p.sent == 0 {
 		return brokenPromise("an acknowledgement came of nothing that was sent")
 	}
 	b := p.flight[0]
@@ -124,7 +215,10 @@ func (p *Producer) acknowledge(res *logv1.ProduceResponse) *Error {
 	}
 	p.flight[0] = nil
 	p.flight = p.flight[1:]
+	p.sent--
 	b.ack = ack
+	p.reached = true
+	p.backoff.reset()
 	p.counts.Acked += uint64(b.records)
 	p.counts.LastOffset = ack.NextOffset - 1
 	p.settle(b)
@@ -140,6 +234,10 @@ func (p *Producer) settle(b *batch) {
 	}
 	p.bytes -= b.size + b.records*recordOverhead
 	p.counts.Pending -= uint64(b.records)
+	b.settled = true
+	if b != p.writing {
+		p.recycle(b)
+	}
 	close(b.done)
 }
 
@@ -156,54 +254,13 @@ func (p *Producer) makeRoom() {
 func (p *Producer) cleanEnd() *Error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closing && len(p.flight) == 0 && len(p.full) == 0 && p.open == nil {
+	if p.closing && p.idle() {
 		return nil
 	}
 	return brokenPromise("the stream ended without an error and without %d acknowledgements", len(p.flight))
 }
 
-// end decides the fate of every batch that has none.
-//
-// The server ends a stream at the first request that fails, and appends nothing
-// after it. So if it vouches for that request, it does for all in flight. If it
-// does not, or said nothing, any of those that were sent may be in the log:
-// requests that arrive together may become durable together.
-func (p *Producer) end(err *Error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended, p.err = true, err
-	p.wake.Broadcast()
-	p.makeRoom()
-	if err == nil {
-		return
-	}
-	for i, b := range p.flight {
-		b.err = outcome(err)
-		if i > 0 && err.NothingAppended {
-			b.err = outcome(afterFailure(err))
-		}
-		if err.NothingAppended {
-			p.counts.NotInLog += uint64(b.records)
-		} else {
-			p.counts.Unknown += uint64(b.records)
-		}
-		p.settle(b)
-	}
-	waiting := p.full
-	if p.open != nil {
-		waiting = append(waiting, p.open)
-	}
-	for _, b := range waiting {
-		b.err = outcome(afterFailure(err))
-		p.counts.NotInLog += uint64(b.records)
-		p.settle(b)
-	}
-	p.flight, p.full, p.open = nil, nil, nil
-}
-
-// afterFailure is the error of what came behind the batch that failed.
-func afterFailure(err *Error) *Error {
-	e := refused(CodeAborted, ReasonUnspecified, "the producer ended before: %v", err)
-	e.cause = err
-	return e
+// idle says that nothing waits and nothing is in flight.
+func (p *Producer) idle() bool {
+	return len(p.flight) == 0 && len(p.full) == 0 && p.open == nil
 }

@@ -194,7 +194,7 @@ func trySend(t *testing.T, p *proglog.Producer, n int) []proglog.Future {
 	return futures
 }
 
-// Goal: however a stream breaks, the records fall into three runs: acknowledged
+// Goal: however a stream without an identity breaks, the records fall into three runs: acknowledged
 // and in the log, unknown, certainly not in the log; and none that the log holds
 // is called certainly absent.
 func TestProducerBrokenStream(t *testing.T) {
@@ -221,7 +221,7 @@ func TestProducerBrokenStream(t *testing.T) {
 				}
 				return func() error { return row.after(f) }, nil
 			})
-			p, err := connectTo(t, f.url).NewProducer(t.Context(), proglog.MaxBatch(1, 100), proglog.MaxInFlight(1, 1<<20))
+			p, err := connectTo(t, f.url).NewProducer(t.Context(), proglog.WithoutIdentity(), proglog.MaxBatch(1, 100), proglog.MaxInFlight(1, 1<<20))
 			require.NoError(t, err)
 			futures := trySend(t, p, 10)
 			<-p.Done()
@@ -325,7 +325,7 @@ func TestProducerContexts(t *testing.T) {
 }
 
 // Goal: the context of NewProducer ends the producer, also an idle one, and a
-// server that stops does too.
+// server that stops ends one without an identity.
 func TestIdleProducerEnds(t *testing.T) {
 	f := startFake(t)
 	c := connectTo(t, f.url)
@@ -336,7 +336,7 @@ func TestIdleProducerEnds(t *testing.T) {
 	<-p.Done()
 	require.ErrorIs(t, p.Err(), context.Canceled)
 
-	p, err = c.NewProducer(t.Context())
+	p, err = c.NewProducer(t.Context(), proglog.WithoutIdentity())
 	require.NoError(t, err)
 	_, err = sendAll(t, p, 1)[0].Wait(t.Context())
 	require.NoError(t, err)

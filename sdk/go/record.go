@@ -36,6 +36,9 @@ type Ack struct {
 	NextOffset uint64
 	// Time is the time of the records.
 	Time time.Time
+	// Duplicate: this is the acknowledgement of an earlier try, which had come
+	// through; nothing was appended twice.
+	Duplicate bool
 }
 
 // Limits are what the client checks before it sends anything, in the server's
@@ -83,26 +86,26 @@ func (l *Limits) checkRecord(r *Record) (size int, err *Error) {
 	return len(r.Value) + headers, nil
 }
 
-// checkBatch holds a batch against the limits.
-func (l *Limits) checkBatch(records []Record) *Error {
+// checkBatch holds a batch against the limits. It returns its size.
+func (l *Limits) checkBatch(records []Record) (size int, err *Error) {
 	if len(records) == 0 {
-		return refused(CodeInvalidArgument, ReasonNoRecord, "the batch has no record")
+		return 0, refused(CodeInvalidArgument, ReasonNoRecord, "the batch has no record")
 	}
 	if len(records) > l.BatchRecords {
-		return tooLarge("a batch of", len(records), "records", l.BatchRecords)
+		return 0, tooLarge("a batch of", len(records), "records", l.BatchRecords)
 	}
 	total := 0
 	for i := range records {
 		size, err := l.checkRecord(&records[i])
 		if err != nil {
-			return err
+			return 0, err
 		}
 		total += size
 	}
 	if len(records) > 1 && total > l.BatchBytes {
-		return tooLarge("a batch of", total, "bytes", l.BatchBytes)
+		return 0, tooLarge("a batch of", total, "bytes", l.BatchBytes)
 	}
-	return nil
+	return total, nil
 }
 
 func tooLarge(what string, n int, unit string, limit int) *Error {

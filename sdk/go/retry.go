@@ -6,14 +6,17 @@ import (
 	"time"
 )
 
-// Retry says how often and how fast failed calls are tried again: a write only
-// if it provably did not happen, a read if its failure can pass.
+// Retry says how often and how fast failed calls are tried again, if their failure
+// can pass: a write only if the server knows one that comes twice, or if it
+// provably did not happen.
 //
 // The pause before try n is random between 0 and MinDelay·2ⁿ, at most MaxDelay,
 // so that many clients of one server that restarts do not come back at once.
 type Retry struct {
 	// Attempts is how often a single call is tried in all; 1: only once. A
-	// follower that lost its connection tries for ever, whatever this says.
+	// follower that lost its connection tries for ever, whatever this says. A
+	// producer that lost it goes by [GiveUpAfter], and calls that share a stream
+	// to a server that answered before try for 10 s, unless this is 1.
 	Attempts int
 	// MinDelay and MaxDelay bound the pauses.
 	MinDelay, MaxDelay time.Duration

@@ -177,9 +177,14 @@ func (e *Error) fate() fate {
 	return final
 }
 
-// mayRetryWrite says whether a failed write can be sent again: it provably did
-// not happen, and what prevented it can pass. A message over the transport's
-// limit, RESOURCE_EXHAUSTED without a reason, will be over it for ever.
+// tooLong recognises a message over the transport's limit, RESOURCE_EXHAUSTED
+// without a reason: it will be over it for ever.
+func (e *Error) tooLong() bool {
+	return e.FromServer && e.Code == CodeResourceExhausted && e.Reason == ReasonUnspecified
+}
+
+// mayRetryWrite says whether a failed write without an identity can be sent
+// again: it provably did not happen, and what prevented it can pass.
 func (e *Error) mayRetryWrite() bool {
 	if !e.NothingAppended || e.permanent || e.FromServer && e.Reason == ReasonUnspecified {
 		return false

@@ -47,13 +47,13 @@ func (b *builder) reset(now time.Time) {
 // begin turns to a log.
 func (b *builder) begin(l *Log) {
 	b.log = l
-	l.time = max(l.time, b.now)
 	l.touched = true
 }
 
 // add appends a batch that was judged good, and says what its ack will be.
 func (b *builder) add(batch *commitlog.Batch) commitlog.Ack {
 	l := b.log
+	l.time = max(l.time, b.now)
 	if l.active() == nil || l.lost || b.end() >= b.segSize || b.expired() {
 		b.close(false)
 		b.roll()

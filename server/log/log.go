@@ -157,23 +157,19 @@ func (v *view) find(offset uint64) int {
 // Wait implements [commitlog.CommitLog].
 func (l *Log) Wait(ctx context.Context, offset uint64) (commitlog.Bounds, error) {
 	for {
-		if b := l.Bounds(); b.Next > offset {
-			return b, nil
-		}
-		l.wakeMu.Lock()
-		if l.wake == nil {
-			l.wake = make(chan struct{})
-		}
-		wake := l.wake
-		l.wakeMu.Unlock()
-		if b := l.Bounds(); b.Next > offset {
-			return b, nil
-		}
-		switch flags := l.view.Load().flags; {
-		case flags&metaDeleted != 0:
+		// The order matters: what is published after this wakes the wait below, and
+		// a log that is seen to be sealed has all its records in the bounds then.
+		wake := l.waker()
+		v := l.view.Load()
+		if v.isDeleted() {
 			return commitlog.Bounds{}, l.notFound()
-		case flags&metaSealed != 0:
-			return commitlog.Bounds{}, &commitlog.LogSealedError{Next: l.next.Load()}
+		}
+		next := l.next.Load()
+		if next > offset {
+			return commitlog.Bounds{First: v.first, Next: next}, nil
+		}
+		if v.flags&metaSealed != 0 {
+			return commitlog.Bounds{}, &commitlog.LogSealedError{Next: next}
 		}
 		select {
 		case <-wake:
@@ -185,10 +181,28 @@ func (l *Log) Wait(ctx context.Context, offset uint64) (commitlog.Bounds, error)
 	}
 }
 
+// waker returns the channel that the next publication closes.
+func (l *Log) waker() <-chan struct{} {
+	l.wakeMu.Lock()
+	defer l.wakeMu.Unlock()
+	if l.wake == nil {
+		l.wake = make(chan struct{})
+	}
+	return l.wake
+}
+
 // publish lets readers see what is now durable. The caller holds commitMu.
 func (l *Log) publish() {
 	if l.newView || l.view.Load() == nil {
 		l.newView = false
+		if old := l.view.Load(); old != nil && l.meta.flags&^old.flags&metaSealed != 0 {
+			// A view that says sealed comes behind the end that it seals: first
+			// the segments, then the end, then the seal.
+			open := l.meta
+			open.flags &^= metaSealed
+			l.view.Store(&view{meta: open, segments: l.segments})
+			l.next.Store(l.end)
+		}
 		l.view.Store(&view{meta: l.meta, segments: l.segments})
 		l.engine.dirty.forget(l.dropped)
 		l.engine.garbage = append(l.engine.garbage, l.dropped...)

@@ -3,6 +3,7 @@ package log
 import (
 	"context"
 	"errors"
+	"math"
 	"sort"
 	"time"
 
@@ -21,9 +22,13 @@ func (l *Log) FindTime(ctx context.Context, t time.Time) (uint64, error) {
 	if v.isDeleted() {
 		return 0, l.notFound()
 	}
-	ns := t.UnixNano()
-	if t.Before(time.Unix(0, 0)) {
+	// Nanoseconds since 1970 end in 2262; no record is from beyond.
+	ns := int64(math.MaxInt64)
+	switch {
+	case t.Before(time.Unix(0, 0)):
 		ns = 0
+	case t.Before(time.Unix(0, math.MaxInt64)):
+		ns = t.UnixNano()
 	}
 	// The records before the first segment that begins at t or later: only the
 	// last of them may be that late.

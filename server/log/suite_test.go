@@ -18,8 +18,8 @@ var variants = []struct {
 	name    string
 	options plog.Options
 }{
-	{"Defaults", plog.Options{}},
-	{"Tiny", plog.Options{SegmentBytes: 4096, JournalFileBytes: 8 << 20, JournalFiles: 2, OpenFiles: 2, IndexCacheBytes: 1, GroupBytes: 64 << 10, SealAfter: time.Millisecond}},
+	{"Defaults", plog.Options{RetentionEvery: 10 * time.Millisecond}},
+	{"Tiny", plog.Options{SegmentBytes: 4096, JournalFileBytes: 8 << 20, JournalFiles: 2, OpenFiles: 2, IndexCacheBytes: 1, GroupBytes: 64 << 10, SealAfter: time.Millisecond, RetentionEvery: 10 * time.Millisecond}},
 }
 
 func TestEngineSuite(t *testing.T) {

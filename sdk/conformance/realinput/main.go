@@ -114,6 +114,9 @@ func (r *run) all(ctx context.Context, size int64, sources []string) (err error)
 		if err := r.kill(ctx, i, killPoint(i)); err != nil {
 			return fmt.Errorf("kill %d of %d: %w", i+1, r.kills, err)
 		}
+		if err := r.goOn(ctx, i, killPoint(i)); err != nil {
+			return fmt.Errorf("kill %d of %d, with an identity: %w", i+1, r.kills, err)
+		}
 	}
 	if err := r.manyWriters(ctx); err != nil {
 		return fmt.Errorf("writers: %w", err)

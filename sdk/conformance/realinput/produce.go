@@ -29,7 +29,8 @@ type producing struct {
 	err    error         // of Wait; read it after done is closed
 }
 
-// produce starts a produce of what in has, or of files.
+// produce starts a produce of what in has, or of files; further flags may be
+// among them.
 func (r *run) produce(ctx context.Context, addr string, in io.Reader, files ...string) (*producing, error) {
 	args := append([]string{"produce", "--addr", "http://" + addr}, files...)
 	p := &producing{cmd: r.command(ctx, args...), done: make(chan struct{})}

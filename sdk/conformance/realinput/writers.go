@@ -122,7 +122,7 @@ func (r *run) killUnder(ctx context.Context, s *server, writers []*writer) (err 
 			return err
 		}
 		defer w.feed.file.Close()
-		if w.run, err = r.produce(ctx, s.addr, w.feed); err != nil {
+		if w.run, err = r.produce(ctx, s.addr, w.feed, "--no-identity"); err != nil {
 			return err
 		}
 		defer w.run.abort()

@@ -61,7 +61,9 @@ func hintFor(addr string, err error) string {
 	case proglog.ReasonOffsetUnwritten:
 		return fmt.Sprintf("the next record gets offset %d: add --follow to wait for more", e.NextOffset)
 	case proglog.ReasonLogNotFound:
-		return "see --log"
+		return "`proglog logs list` shows those there are, `proglog logs create NAME` makes one"
+	case proglog.ReasonProducerFenced:
+		return fmt.Sprintf("another producer has taken over; epoch %d is in force", e.Epoch)
 	case proglog.ReasonStorageFull:
 		return "make room on the server's disk; it goes on by itself then"
 	case proglog.ReasonStorageFailed:

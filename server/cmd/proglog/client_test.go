@@ -69,7 +69,7 @@ type result struct {
 func runCommand(t *testing.T, name string, stdin string, args ...string) result {
 	t.Helper()
 	commands := map[string]func(context.Context, []string, io.Reader, io.Writer, io.Writer) int{
-		"produce": produce, "consume": consume,
+		"produce": produce, "consume": consume, "logs": logs, "bench": bench,
 	}
 	var stdout, stderr bytes.Buffer
 	code := commands[name](t.Context(), args, strings.NewReader(stdin), &stdout, &stderr)
@@ -119,11 +119,11 @@ func TestClientUsage(t *testing.T) {
 		{"produce", "--addr localhost:1", exitUsage, "http://"},
 		{"produce", "-h", exitOK, "PROGLOG_ADDR"},
 		{"consume", "--format file", exitUsage, "use lines, json or delimited"},
-		{"consume", "--from yesterday", exitUsage, "use earliest, an offset, -N or end"},
+		{"consume", "--from yesterday", exitUsage, "use earliest, an offset, -N, end or a time"},
 		{"consume", "file", exitUsage, "too much"},
 		{"consume", "--addr ftp://x", exitUsage, "http://"},
 		{"consume", "-h", exitOK, "PROGLOG_FOLLOW"},
-		{"consume", "--log no/such", exitFailed, "see --log"},
+		{"consume", "--log no/such", exitFailed, "proglog logs create NAME"},
 		{"produce", "--log no/such", exitFailed, "nothing else was appended"},
 	} {
 		t.Run(row.command+" "+row.args, func(t *testing.T) {

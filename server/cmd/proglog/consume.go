@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	proglog "github.com/proglog/proglog/sdk/go"
 )
@@ -29,7 +30,7 @@ func consume(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 	fs := newFlags("consume", "consume [flags]\n\n"+
 		"Prints the records of a log, from the first to the last that is there now.", stderr)
 	config.register(fs)
-	fs.StringVar(&config.from, "from", "earliest", "where to `start`: earliest, an offset, -N for the last N records, or end for those to come")
+	fs.StringVar(&config.from, "from", "earliest", "where to `start`: earliest, an offset, -N for the last N records, end for those to come, or a time such as 2026-01-31T12:00:00Z")
 	fs.BoolVar(&config.follow, "follow", false, "at the end wait for more, until interrupted")
 	fs.Uint64Var(&config.count, "n", 0, "stop after this many records, a `count`; 0: no bound")
 	fs.StringVar(&config.format, "format", formatLines,
@@ -94,11 +95,14 @@ func parseFrom(s string) (proglog.ReadOption, error) {
 	case "end":
 		return proglog.FromEnd(0), nil
 	}
+	if at, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return proglog.FromTime(at), nil
+	}
 	digits, last := strings.CutPrefix(s, "-")
 	n, err := strconv.ParseUint(digits, 10, 64)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("--from is %q: use earliest, an offset, -N or end", s)
+		return nil, fmt.Errorf("--from is %q: use earliest, an offset, -N, end or a time such as 2026-01-31T12:00:00Z", s)
 	case last:
 		return proglog.FromEnd(n), nil
 	}

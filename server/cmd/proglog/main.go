@@ -36,6 +36,8 @@ func commands() []command {
 		{"serve", "run the server", serve},
 		{"produce", "append records from files or standard input", produce},
 		{"consume", "print records, and follow what comes", consume},
+		{"logs", "list, create, describe, trim, seal and delete logs", logs},
+		{"bench", "put load on a server, and hold what it acknowledged against what it has", bench},
 		{"verify", "check every byte of a data directory", verify},
 		{"version", "print the version", version},
 	}

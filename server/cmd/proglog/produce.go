@@ -25,6 +25,8 @@ type produceConfig struct {
 	format       string
 	maxValue     int
 	printOffsets bool
+	noIdentity   bool
+	giveUp       time.Duration
 }
 
 // produce appends what it reads to a log.
@@ -32,12 +34,15 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	var config produceConfig
 	fs := newFlags("produce", "produce [flags] [FILE...]\n\n"+
 		"Appends a record for every line of the files, or of standard input (also as -).\n"+
-		"Stops at the first failure and says which records are in the log.", stderr)
+		"Goes on by itself after a lost connection, with each record in the log once.\n"+
+		"Stops at a failure that cannot pass and says which records are in the log.", stderr)
 	config.register(fs)
 	fs.StringVar(&config.format, "format", formatLines,
 		"`format` of the input: lines (without their newlines), file (a record for each file), delimited (each with its length as a varint in front)")
 	fs.Var(newSize(&config.maxValue, proglog.DefaultLimits().ValueBytes), "max-value-bytes", "largest value of a record that the server takes, in `bytes`")
 	fs.BoolVar(&config.printOffsets, "print-offsets", false, "print the offset of every record when it is acknowledged, one to a line")
+	fs.BoolVar(&config.noIdentity, "no-identity", false, "send nothing twice: stop at the first failure, also one that could pass")
+	fs.DurationVar(&config.giveUp, "give-up-after", time.Minute, "how long to try to go on without success, a `duration`")
 	files, code, ok := parseMixed(fs, args)
 	if !ok {
 		return code
@@ -62,7 +67,13 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		return exitFailed
 	}
 	// An interrupt ends the reading; what is in flight then may still arrive.
-	p, err := client.NewProducer(context.WithoutCancel(ctx), proglog.InLog(config.log), proglog.MaxBatch(1000, 512<<10))
+	options := []proglog.ProducerOption{
+		proglog.InLog(config.log), proglog.MaxBatch(1000, 512<<10), proglog.GiveUpAfter(config.giveUp),
+	}
+	if config.noIdentity {
+		options = append(options, proglog.WithoutIdentity())
+	}
+	p, err := client.NewProducer(context.WithoutCancel(ctx), options...)
 	if err != nil {
 		printFailure(stderr, "produce", config.addr, err)
 		return exitFailed

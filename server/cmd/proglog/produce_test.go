@@ -109,13 +109,16 @@ func TestProduceLooksForFilesFirst(t *testing.T) {
 func TestProduceStopsAtFailure(t *testing.T) {
 	for _, row := range []struct {
 		name string
+		args []string
 		err  error
 		text []string
 	}{
-		{"unknown", commitlog.OutcomeUnknown(commitlog.ErrStorageFailed), []string{
+		{"unknown", []string{"--no-identity"}, commitlog.OutcomeUnknown(commitlog.ErrStorageFailed), []string{
 			"STORAGE_FAILED", "acknowledged: 1, up to line 1 of standard input, which is at offset 0",
 			"unknown: 1, from line 2 of standard input to line 2 of standard input", "proglog consume --from 1"}},
-		{"refused", commitlog.ErrStorageFull, []string{
+		{"given up", []string{"--give-up-after", "0s"}, commitlog.OutcomeUnknown(commitlog.ErrStorageFailed), []string{
+			"STORAGE_FAILED", "unknown: 1, from line 2 of standard input to line 2 of standard input"}},
+		{"refused", []string{"--give-up-after", "0s"}, commitlog.ErrStorageFull, []string{
 			"STORAGE_FULL", "acknowledged: 1, up to line 1", "nothing else was appended", "make room"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -133,7 +136,7 @@ func TestProduceStopsAtFailure(t *testing.T) {
 			var stderr bytes.Buffer
 			code := make(chan int)
 			go func() {
-				code <- produce(t.Context(), []string{"--addr", addr, "--print-offsets"}, in, out, &stderr)
+				code <- produce(t.Context(), append([]string{"--addr", addr, "--print-offsets"}, row.args...), in, out, &stderr)
 			}()
 			_, err := io.WriteString(input, "first\n")
 			require.NoError(t, err)
@@ -149,6 +152,26 @@ func TestProduceStopsAtFailure(t *testing.T) {
 			require.NoError(t, input.Close())
 		})
 	}
+}
+
+// Goal: produce goes on by itself when what failed passes, and each line is in the
+// log once. Method: every third append fails, before it is made or after.
+func TestProduceGoesOn(t *testing.T) {
+	engine := &hookedEngine{}
+	appends := 0
+	engine.before = func(context.Context, []commitlog.Batch) error {
+		if appends++; appends%3 == 1 {
+			return commitlog.OutcomeUnknown(commitlog.ErrStorageFailed)
+		}
+		return nil
+	}
+	addr := startServer(t, engine)
+	var lines strings.Builder
+	for i := range 5000 {
+		fmt.Fprintln(&lines, i)
+	}
+	requireOK(t, "produce", lines.String(), "--addr", addr)
+	assert.Equal(t, lines.String(), requireOK(t, "consume", "", "--addr", addr))
 }
 
 // Goal: an interrupt ends produce although its input goes on, with what was sent

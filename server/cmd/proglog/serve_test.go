@@ -132,6 +132,28 @@ func TestServeLimits(t *testing.T) {
 	require.Equal(t, exitOK, code, log)
 }
 
+// Goal: a log that a produce may make by its name is made and kept, another is
+// not; GetLog tells the limits that were set.
+func TestServeCreatesOnProduce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := startServe(t, "--data-dir", dir, "--create-on-produce", "orders/", "--max-wait", "3s", "--max-producer-id-bytes", "9")
+	c := newClient(t, s.addr)
+	produce := func(name string) error {
+		_, err := c.Produce(t.Context(), &logv1.ProduceRequest{Log: name, Record: &logv1.Record{}})
+		return err
+	}
+	require.NoError(t, produce("orders/eu"))
+	require.Equal(t, connect.CodeNotFound, connect.CodeOf(produce("other")))
+	res, err := c.GetLog(t.Context(), &logv1.GetLogRequest{Log: "orders/eu"})
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), res.GetInfo().GetNextOffset())
+	require.Equal(t, logv1.Durability_DURABILITY_SYNCED, res.GetInfo().GetDurability())
+	require.Equal(t, 3*time.Second, res.GetLimits().GetWait().AsDuration())
+	require.Equal(t, uint32(9), res.GetLimits().GetProducerIdBytes())
+	code, log := s.end(t)
+	require.Equal(t, exitOK, code, log)
+}
+
 // Goal: what cannot be started exits 1 and says what to do: a second server on
 // the directory, a directory that is not one, a file, a port in use.
 func TestServeCannotStart(t *testing.T) {
@@ -180,6 +202,10 @@ func TestServeUsage(t *testing.T) {
 		{"negative size", []string{"--max-value-bytes", "-1"}, "not a size"},
 		{"limit over its range", []string{"--max-value-bytes", "17MiB"}, "value bytes"},
 		{"drain", []string{"--drain-timeout", "0s"}, "--drain-timeout"},
+		{"no name starts so", []string{"--create-on-produce", "/x"}, "--create-on-produce"},
+		{"wait", []string{"--max-wait", "-1s"}, "wait"},
+		{"heartbeats", []string{"--min-heartbeat", "2m"}, "heartbeat"},
+		{"page", []string{"--max-page-size", "1000000"}, "page size"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
@@ -207,9 +233,9 @@ func TestServeEnvironment(t *testing.T) {
 		t.Run(f.Name, func(t *testing.T) {
 			value, other := "7", "9"
 			switch f.Name {
-			case "insecure-listen":
+			case "insecure-listen", "public-cache":
 				value, other = "true", "false"
-			case "drain-timeout":
+			case "drain-timeout", "max-wait", "min-heartbeat", "max-heartbeat":
 				value, other = "7s", "9s"
 			}
 			t.Setenv(envName(f.Name), value)

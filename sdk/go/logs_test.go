@@ -1,0 +1,150 @@
+package proglog_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	proglog "github.com/proglog/proglog/sdk/go"
+	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
+)
+
+// Goal: logs are made, listed over pages, described, trimmed, sealed and deleted.
+func TestLogs(t *testing.T) {
+	f := startFake(t, withLogs)
+	c := connectTo(t, f.url)
+	retention := proglog.Retention{MaxAge: time.Hour, MaxBytes: 7}
+	for _, name := range []string{"a", "b/1", "b/2", "b/3", "b/4", "b/5"} {
+		_, err := c.CreateLog(t.Context(), name, proglog.Retain(retention))
+		require.NoError(t, err)
+	}
+	_, err := c.CreateLog(t.Context(), "a", proglog.Retain(proglog.Retention{}))
+	assert.Equal(t, proglog.CodeAlreadyExists, proglog.CodeOf(err))
+	var names []string
+	for info, err := range c.Logs(t.Context(), "b/") {
+		require.NoError(t, err)
+		names = append(names, info.Name)
+	}
+	assert.Equal(t, []string{"b/1", "b/2", "b/3", "b/4", "b/5"}, names)
+
+	_, err = c.ProduceBatch(t.Context(), []proglog.Record{record("0"), record("1"), record("2")}, proglog.InLog("a"))
+	require.NoError(t, err)
+	first, err := c.TrimLog(t.Context(), "a", 2)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(2), first)
+	info, err := c.SealLog(t.Context(), "a")
+	require.NoError(t, err)
+	assert.True(t, info.Sealed)
+	info, err = c.DescribeLog(t.Context(), "a")
+	require.NoError(t, err)
+	at := time.Unix(1700000000, 7).UTC()
+	assert.Equal(t, proglog.LogInfo{
+		Name: "a", ID: "id of a", FirstOffset: 2, NextOffset: 3, Bytes: 99, FirstTime: at, LastTime: at,
+		Retention: retention, Durability: proglog.DurabilitySynced, Sealed: true,
+		Dedup: proglog.DedupWindow{Acks: 256, MaxAge: 7 * 24 * time.Hour, Producers: 10000},
+	}, info)
+	_, err = c.Produce(t.Context(), record("3"), proglog.InLog("a"))
+	requireOutcome(t, err, proglog.ErrNothingAppended)
+	assert.Equal(t, proglog.ReasonLogSealed, proglog.ReasonOf(err))
+
+	f.onDelete = func() error { f.conns.cut(); return errors.New("cut") }
+	require.NoError(t, c.DeleteLog(t.Context(), "a"), "the lost answer was a yes")
+	assert.Equal(t, proglog.ReasonLogNotFound, proglog.ReasonOf(c.DeleteLog(t.Context(), "a")))
+	_, err = c.SealLog(t.Context(), "a")
+	assert.Equal(t, proglog.ReasonLogNotFound, proglog.ReasonOf(err))
+}
+
+// Goal: a cursor keeps a place across clients, sees who moved it meanwhile, and
+// says what is missing when it may not be made.
+func TestCursor(t *testing.T) {
+	f := startFake(t, withLogs)
+	c := connectTo(t, f.url)
+	f.fill(5)
+	cursor := c.Cursor("", "billing")
+	place, err := cursor.Get(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, proglog.Place{}, place)
+	other := connectTo(t, f.url).Cursor("", "billing")
+	_, err = other.Get(t.Context())
+	require.NoError(t, err)
+
+	for record, err := range c.Records(t.Context(), place.Start(), proglog.Until(3)) {
+		require.NoError(t, err)
+		cursor.Set(record.Offset + 1)
+		require.NoError(t, cursor.Commit(t.Context()))
+	}
+	require.NoError(t, cursor.Commit(t.Context()), "there is nothing to store")
+	assert.Len(t, f.named["cursor/billing"].values(), 3)
+
+	other.Set(1)
+	err = other.Commit(t.Context())
+	assert.Equal(t, proglog.ReasonOffsetMismatch, proglog.ReasonOf(err))
+	require.ErrorContains(t, err, "somebody else")
+	place, err = other.Get(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, proglog.Place{LogID: "id-1", Offset: 3}, place)
+	collect(t, c.Records(t.Context(), place.Start()), 3, 2)
+	other.Set(5)
+	require.NoError(t, other.Commit(t.Context()))
+
+	f.set(func() { f.logID = "id-2" })
+	for _, err := range c.Records(t.Context(), place.Start()) {
+		assert.Equal(t, proglog.ReasonLogChanged, proglog.ReasonOf(err))
+	}
+	f.set(func() { f.denied = true })
+	_, err = c.Cursor("orders", "x").Get(t.Context())
+	require.ErrorContains(t, err, "proglog logs create orders.cursor/x --max-bytes 65536")
+	assert.Equal(t, proglog.ReasonPermissionDenied, proglog.ReasonOf(err))
+}
+
+// Goal: a read starts at a time, and at the tail if nothing is as late.
+func TestFromTime(t *testing.T) {
+	f := startFake(t)
+	f.fill(5)
+	c := connectTo(t, f.url)
+	at := time.Unix(1700000000, 7)
+	collect(t, c.Records(t.Context(), proglog.FromTime(at)), 0, 5)
+	collect(t, c.Records(t.Context(), proglog.FromTime(at.Add(1))), 5, 0)
+	batch, err := c.ConsumeBatch(t.Context(), proglog.FromTime(at), proglog.BatchRecords(2), proglog.OnlyLog("id-1"))
+	require.NoError(t, err)
+	assert.Len(t, batch.Records, 2)
+	assert.False(t, batch.Tail)
+	batch, err = c.ConsumeBatch(t.Context(), proglog.FromEnd(0), proglog.Wait(time.Millisecond))
+	require.NoError(t, err)
+	assert.Equal(t, proglog.Batch{Tail: true, NextOffset: 5}, batch)
+	_, err = c.Consume(t.Context(), 0, proglog.OnlyLog("id-0"))
+	assert.Equal(t, proglog.ReasonLogChanged, proglog.ReasonOf(err))
+}
+
+// Goal: a follower whose heartbeats fail to come connects again; while they come
+// it stays.
+func TestHeartbeat(t *testing.T) {
+	f := startFake(t, func(f *fakeLog) { f.heartbeat, f.mute = true, true })
+	f.set(func() {
+		f.onStream = func(call int, req *logv1.ConsumeRequest) error {
+			if call == 2 {
+				f.set(func() { f.mute = false })
+				go f.fill(1)
+			}
+			if req.GetHeartbeat().AsDuration() != 20*time.Millisecond {
+				return fail(connect.CodeInvalidArgument, &logv1.ErrorDetail{})
+			}
+			return nil
+		}
+	})
+	n := 0
+	for record, err := range connectTo(t, f.url).Follow(t.Context(), proglog.Heartbeat(20*time.Millisecond), proglog.FromEnd(0)) {
+		require.NoError(t, err)
+		assert.Equal(t, uint64(n), record.Offset)
+		if n++; n == 3 {
+			break
+		}
+		go f.fill(1)
+	}
+	_, streams := f.calls()
+	assert.GreaterOrEqual(t, streams, 3)
+}

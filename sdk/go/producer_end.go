@@ -1,0 +1,154 @@
+package proglog
+
+import "time"
+
+// goOn decides what follows the end of a stream, and waits as long as it should.
+// It returns the error that ends the producer; without one it goes on, unless
+// everything is done.
+func (p *Producer) goOn(err *Error) *Error {
+	if err == nil {
+		return nil
+	}
+	p.mu.Lock()
+	p.reached = p.reached || err.FromServer
+	renewed := p.renew(err)
+	if !err.NothingAppended && !renewed {
+		for _, b := range p.flight[:p.sent] {
+			b.tried = true
+		}
+	}
+	p.sent = 0
+	if p.closing && p.idle() && p.ctx.Err() == nil {
+		p.mu.Unlock()
+		return nil
+	}
+	if !renewed && p.hopeless(err) {
+		p.mu.Unlock()
+		return err
+	}
+	b := p.backoff
+	p.mu.Unlock()
+	if !renewed && !p.c.pause(p.ctx, &b, "go on producing", err) {
+		return p.left()
+	}
+	return p.awaitWork()
+}
+
+// hopeless says whether to give up after a failure, which it counts.
+func (p *Producer) hopeless(err *Error) bool {
+	if p.identity.none || p.ctx.Err() != nil {
+		return true
+	}
+	if p.backoff.failed == 0 {
+		p.failing = time.Now()
+	}
+	exhausted := p.backoff.exhausted()
+	switch err.fate() {
+	case final:
+		return true
+	case passing:
+		if err.tooLong() {
+			return true
+		}
+	case doubtful:
+		if exhausted {
+			return true
+		}
+	}
+	if !p.reached {
+		return exhausted
+	}
+	return time.Since(p.failing) >= p.config.giveUp
+}
+
+// renew takes another identity if the server does not know this one, as after
+// days of silence, and nothing that was sent under it is undecided.
+func (p *Producer) renew(err *Error) bool {
+	next, ok := p.identity.renewed(err)
+	if !ok || len(p.flight) > 0 && p.flight[0].tried {
+		return false
+	}
+	// An identity that is new to the server cannot be forgotten.
+	if err.Reason == ReasonSequenceForgotten && len(p.flight) > 0 && p.flight[0].sequence == 0 {
+		return false
+	}
+	p.identity = next
+	for _, b := range p.flight {
+		b.number(&p.identity)
+	}
+	return true
+}
+
+// awaitWork waits until there is something to send, so that a producer that has
+// nothing does not keep a server busy that wants to stop.
+func (p *Producer) awaitWork() *Error {
+	p.mu.Lock()
+	for p.idle() && !p.closing && p.ctx.Err() == nil {
+		p.wake.Wait()
+	}
+	p.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return p.left()
+	}
+	return nil
+}
+
+// left is the error of a producer whose context ended while no stream was open.
+func (p *Producer) left() *Error {
+	e := translate(p.ctx, p.ctx.Err())
+	e.NothingAppended = true
+	return e
+}
+
+// finished says that no more records will come and none is undecided.
+func (p *Producer) finished() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closing && p.idle()
+}
+
+// end decides the fate of every batch that has none.
+//
+// The server ends a stream at the first request that fails, and appends nothing
+// after it. So if it vouches for that request, it does for all in flight that it
+// saw for the first time. If it does not, or said nothing, any of those that were
+// sent may be in the log: requests that arrive together may become durable
+// together. What was sent over an earlier stream, and never answered, may be in
+// the log whatever is said of this one.
+func (p *Producer) end(err *Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended, p.err = true, err
+	p.wake.Broadcast()
+	p.makeRoom()
+	waiting := append(p.flight, p.full...)
+	if p.open != nil {
+		waiting = append(waiting, p.open)
+	}
+	p.flight, p.full, p.open = nil, nil, nil
+	for i, b := range waiting {
+		switch {
+		case b.tried:
+			unknown := *err
+			unknown.NothingAppended = false
+			b.err = outcome(&unknown)
+			p.counts.Unknown += uint64(b.records)
+		case i == 0:
+			refused := *err
+			refused.NothingAppended = true
+			b.err = outcome(&refused)
+			p.counts.NotInLog += uint64(b.records)
+		default:
+			b.err = outcome(afterFailure(err))
+			p.counts.NotInLog += uint64(b.records)
+		}
+		p.settle(b)
+	}
+}
+
+// afterFailure is the error of what came behind the batch that failed.
+func afterFailure(err *Error) *Error {
+	e := refused(CodeAborted, ReasonUnspecified, "the producer ended before: %v", err)
+	e.cause, e.behind = err, err
+	return e
+}
