@@ -51,7 +51,7 @@ func (s *engineSubject) create() error {
 	for c := range creators {
 		wg.Go(func() {
 			for i := c; i < len(s.logs) && errs[c] == nil; i += creators {
-				s.logs[i], _, errs[c] = s.engine.Create(context.Background(), fmt.Sprintf("bench/%05d", i))
+				s.logs[i], _, errs[c] = s.engine.Put(context.Background(), fmt.Sprintf("bench/%05d", i), commitlog.Change{})
 			}
 		})
 	}
