@@ -100,6 +100,12 @@ type Options struct {
 	random func(b []byte)
 }
 
+// Validate reports an option outside its range.
+func (o Options) Validate() error {
+	_, err := o.withDefaults("")
+	return err
+}
+
 // withDefaults fills what is zero and reports what cannot be.
 func (o Options) withDefaults(dir string) (Options, error) {
 	if o.Limits == (commitlog.Limits{}) {
