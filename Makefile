@@ -101,10 +101,13 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 		done
 	done
 
+# Crash states that the crash simulation tries in deep; a plain test run tries 4,000.
+CRASHES ?= 1000000
+
 .PHONY: deep
-deep: build fuzz ## fuzz, then the crash suites at full size; takes hours
-	@echo "deep: all tests with PROGLOG_DEEP=1"
-	export PROGLOG_DEEP=1 PROGLOG_BIN=$(CURDIR)/bin/proglog
+deep: build fuzz ## fuzz, then all tests with CRASHES (1000000) crash states; half an hour and more
+	@echo "deep: all tests, with $(CRASHES) crash states"
+	export PROGLOG_CRASHES=$(CRASHES) PROGLOG_BIN=$(CURDIR)/bin/proglog
 	for module in $(code_modules); do
 		$(alone) $$module test -count=1 -timeout=0 $(ARGS) ./...
 	done

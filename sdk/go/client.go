@@ -61,6 +61,9 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		logger:    slog.New(slog.DiscardHandler),
 	}
 	for _, o := range opts {
+		if o == nil {
+			return nil, errors.New("proglog: an option is nil")
+		}
 		o.applyClient(&config)
 	}
 	if err := config.validate(); err != nil {
@@ -115,6 +118,8 @@ func (c *Client) Close() error {
 func parseBase(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
+	case !strings.Contains(s, "://"):
+		return nil, errors.New("add http:// or https:// in front of it")
 	case err != nil:
 		return nil, errors.Unwrap(err) // the outer error repeats the address
 	case u.Scheme != "http" && u.Scheme != "https":

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		{"loopback", "http://127.0.0.1:8400", nil, ""},
 		{"a path", "https://example.com/logs/", nil, ""},
-		{"no scheme", "127.0.0.1:8400", nil, "address"},
+		{"no scheme", "127.0.0.1:8400", nil, "add http://"},
 		{"host and port only", "localhost:8400", nil, "http://"},
 		{"another scheme", "ftp://localhost", nil, "http://"},
 		{"no host", "http://", nil, "host"},
@@ -37,6 +38,15 @@ func TestNewRefuses(t *testing.T) {
 		{"a token on this machine", "http://[::1]:1", []proglog.Option{token}, ""},
 		{"a token over TLS", "https://example.com", []proglog.Option{token}, ""},
 		{"no attempt", "http://localhost", []proglog.Option{proglog.WithRetry(proglog.Retry{})}, "retry"},
+		{"delays that overflow", "http://localhost", []proglog.Option{
+			proglog.WithRetry(proglog.Retry{Attempts: 3, MinDelay: math.MaxInt64, MaxDelay: math.MaxInt64}),
+		}, "the longest is 24h"},
+		{"delays at their limit", "http://localhost", []proglog.Option{
+			proglog.WithRetry(proglog.Retry{Attempts: 3, MinDelay: 1, MaxDelay: proglog.MaxRetryDelay}),
+		}, ""},
+		{"an option that is nil", "http://localhost", []proglog.Option{nil}, "option is nil"},
+		{"no HTTP client", "http://localhost", []proglog.Option{proglog.WithHTTPClient(nil)}, "HTTP client is nil"},
+		{"no source of tokens", "http://localhost", []proglog.Option{proglog.WithToken(nil)}, "tokens is nil"},
 		{"no limits", "http://localhost", []proglog.Option{proglog.WithLimits(proglog.Limits{})}, "limit"},
 		{"an unknown protocol", "http://localhost", []proglog.Option{proglog.WithProtocol(7)}, "protocol"},
 		{"no logger", "http://localhost", []proglog.Option{proglog.WithLogger(nil)}, "logger"},

@@ -1,6 +1,7 @@
 package proglog
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -90,6 +91,21 @@ func TestCodecAgreesWithGeneratedCode(t *testing.T) {
 	assert.Empty(t, appendLog(nil, ""))
 }
 
+// Goal: a record that was read shares nothing with the buffer that it came in,
+// which the transport uses again. Method: the buffer is overwritten.
+func TestDecodedRecordsShareNothing(t *testing.T) {
+	encoded, err := proto.Marshal(&logv1.ConsumeResponse{Records: []*logv1.Record{
+		{Value: []byte("value"), Headers: []*logv1.Header{{Name: "name", Value: []byte("header")}}},
+	}})
+	require.NoError(t, err)
+	var res consumeResponse
+	require.NoError(t, codec{}.UnmarshalRead(t.Context(), bytes.NewBuffer(encoded), &res))
+	clear(encoded)
+	require.Len(t, res.records, 1)
+	assert.Equal(t, "value", string(res.records[0].Value))
+	assert.Equal(t, []Header{{Name: "name", Value: []byte("header")}}, res.records[0].Headers)
+}
+
 // Goal: no input makes the decoder panic, and what it accepts the generated code
 // accepts as well, except for text that is not UTF-8.
 func FuzzDecodeResponse(f *testing.F) {
@@ -143,6 +159,11 @@ func TestBackoff(t *testing.T) {
 		}
 		assert.LessOrEqual(t, most, ceiling)
 		assert.Greater(t, most, ceiling*8/10)
+	}
+	b.policy = Retry{Attempts: 100, MinDelay: 1, MaxDelay: MaxRetryDelay}
+	for range 100 { // past every power of two that there is
+		b.exhausted()
+		assert.LessOrEqual(t, b.pause(), MaxRetryDelay)
 	}
 	b.reset()
 	assert.False(t, b.exhausted())

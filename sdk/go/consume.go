@@ -59,7 +59,7 @@ func duration(d time.Duration) *durationpb.Duration {
 // first, in one request: up to [BatchRecords] of them. At the tail it waits as
 // long as [Wait] says, and then returns a batch without records.
 func (c *Client) ConsumeBatch(ctx context.Context, opts ...ReadOption) (Batch, error) {
-	config := readConfig{records: 1000}
+	config := readConfig{records: DefaultReadRecords}
 	for _, o := range opts {
 		o.applyRead(&config)
 	}
@@ -139,7 +139,7 @@ type Batch struct {
 // Batches is [Client.Follow] by batches, for callers that work on many records
 // at once or want to know when they have caught up.
 func (c *Client) Batches(ctx context.Context, opts ...ReadOption) iter.Seq2[Batch, error] {
-	config := readConfig{records: 1000, heartbeat: defaultHeartbeat}
+	config := readConfig{records: DefaultReadRecords, heartbeat: DefaultHeartbeat}
 	for _, o := range opts {
 		o.applyRead(&config)
 	}

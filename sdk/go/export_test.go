@@ -22,3 +22,13 @@ func (c *Client) SharedStreams() int {
 	defer c.shared.mu.Unlock()
 	return len(c.shared.open)
 }
+
+// FillStreamError fills a target of [errors.As] as net/http does with its error of
+// a stream that was reset.
+func FillStreamError(target any, stream, code uint32) bool {
+	e, ok := target.(*streamError)
+	if ok {
+		e.StreamID, e.Code = stream, code
+	}
+	return ok
+}

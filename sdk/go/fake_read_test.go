@@ -55,11 +55,19 @@ func (f *fakeLog) GetLog(_ context.Context, req *logv1.GetLogRequest) (*logv1.Ge
 		return nil, err
 	}
 	f.mu.Lock()
+	hook := f.onGetLog
+	f.mu.Unlock()
+	if hook != nil {
+		if err := hook(); err != nil {
+			return nil, err
+		}
+	}
+	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.logID == "" {
 		return nil, fail(connect.CodeUnimplemented, &logv1.ErrorDetail{Reason: logv1.Reason_REASON_UNSUPPORTED})
 	}
-	res := &logv1.GetLogResponse{Info: f.info(req.GetLog()), Capabilities: &logv1.Capabilities{Producers: f.dedup}}
+	res := &logv1.GetLogResponse{Info: f.info(req.GetLog()), Capabilities: &logv1.Capabilities{Producers: f.dedup}, Limits: f.limits}
 	if f.heartbeat {
 		res.Limits = &logv1.Limits{
 			MinHeartbeat: durationpb.New(time.Millisecond), MaxHeartbeat: durationpb.New(time.Minute),
@@ -74,7 +82,7 @@ func (f *fakeLog) ConsumeStream(ctx context.Context, req *logv1.ConsumeRequest, 
 		return err
 	}
 	f.mu.Lock()
-	call, onStream, onSend := f.streams, f.onStream, f.onSend
+	call, onStream, onSend, onBeat := f.streams, f.onStream, f.onSend, f.onBeat
 	f.streams++
 	f.mu.Unlock()
 	if onStream != nil {
@@ -98,6 +106,11 @@ func (f *fakeLog) ConsumeStream(ctx context.Context, req *logv1.ConsumeRequest, 
 				next := offset
 				if err := stream.Send(&logv1.ConsumeResponse{NextOffset: &next}); err != nil {
 					return err
+				}
+				if onBeat != nil {
+					if err := onBeat(call); err != nil {
+						return err
+					}
 				}
 				beat = time.After(d.AsDuration())
 			}

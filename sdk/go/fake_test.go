@@ -56,6 +56,9 @@ type fakeLog struct {
 	onSend    func(call int, res *logv1.ConsumeResponse) error                       // before a response of a ConsumeStream
 	onProduce func(n int, req *logv1.ProduceRequest) (after func() error, err error) // for each request of a ProduceStream
 
+	onBeat      func(call int) error // after a heartbeat of a ConsumeStream
+	limits      *logv1.Limits        // that GetLog tells
+	onGetLog    func() error         // before GetLog, without the lock
 	beforeUnary func(*logv1.ProduceRequest) error
 	afterUnary  func() error // after the append of a Produce
 

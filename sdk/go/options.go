@@ -25,6 +25,7 @@ const (
 )
 
 type clientConfig struct {
+	wrong      error // the first option that makes no sense by itself
 	httpClient *http.Client
 	tls        *tls.Config
 	token      func(context.Context) (string, error)
@@ -45,7 +46,10 @@ func (o clientOption) applyClient(c *clientConfig) { o(c) }
 // It has to speak HTTP/2 if producers are used: to an http:// address by prior
 // knowledge, which [http.Transport] does when its Protocols say so.
 func WithHTTPClient(hc *http.Client) Option {
-	return clientOption(func(c *clientConfig) { c.httpClient = hc })
+	return clientOption(func(c *clientConfig) {
+		c.httpClient = hc
+		c.refuse(hc == nil, "the HTTP client is nil")
+	})
 }
 
 // WithTLSConfig sets what an https:// address is reached with: the roots to
@@ -57,7 +61,10 @@ func WithTLSConfig(config *tls.Config) Option {
 // WithToken asks source for a token before every call and sends it as "Bearer".
 // A token goes to an https:// address, or to this machine, only.
 func WithToken(source func(context.Context) (string, error)) Option {
-	return clientOption(func(c *clientConfig) { c.token = source })
+	return clientOption(func(c *clientConfig) {
+		c.token = source
+		c.refuse(source == nil, "the source of tokens is nil")
+	})
 }
 
 // WithHeader adds an HTTP header to every call.
@@ -93,13 +100,24 @@ func WithProtocol(p Protocol) Option {
 	return clientOption(func(c *clientConfig) { c.protocol = p })
 }
 
+// refuse notes what is wrong with an option, unless something is already.
+func (c *clientConfig) refuse(wrong bool, why string) {
+	if wrong && c.wrong == nil {
+		c.wrong = errors.New(why)
+	}
+}
+
 // validate reports the first setting that makes no sense.
 func (c *clientConfig) validate() error {
 	switch l, r := c.limits, c.retry; {
+	case c.wrong != nil:
+		return c.wrong
 	case c.httpClient != nil && c.tls != nil:
 		return errors.New("WithTLSConfig has no effect beside WithHTTPClient: set it on the transport of the HTTP client")
 	case r.Attempts < 1 || r.MinDelay <= 0 || r.MaxDelay < r.MinDelay:
 		return fmt.Errorf("retry needs at least 1 attempt and delays above 0 in order, not %+v", r)
+	case r.MaxDelay > MaxRetryDelay:
+		return fmt.Errorf("retry has a delay of %v: the longest is %v", r.MaxDelay, MaxRetryDelay)
 	case l.ValueBytes < 1 || l.Headers < 0 || l.HeaderBytes < 0 || l.BatchRecords < 1 || l.BatchBytes < 1:
 		return fmt.Errorf("a limit is out of range: %+v", l)
 	case c.protocol != ProtocolConnect && c.protocol != ProtocolGRPC:
@@ -258,7 +276,7 @@ func (o WaitOption) applyConsume(c *consumeConfig) { c.wait = o.d }
 func (o WaitOption) applyRead(c *readConfig)       { c.wait = o.d }
 
 // Heartbeat asks the server for a sign of life in this interval while a follower
-// waits at the tail, every 15 s unless told; 0: never. When two of them fail to
+// waits at the tail, [DefaultHeartbeat] unless told; 0: never. When two of them fail to
 // come, the follower connects again. It is brought within what the server allows.
 func Heartbeat(interval time.Duration) ReadOption {
 	return readOption(func(c *readConfig) { c.heartbeat = max(interval, 0) })
@@ -276,7 +294,7 @@ func Until(offset uint64) ReadOption {
 }
 
 // BatchRecords bounds the records that come in one [Batch] and one response,
-// 1,000 unless told. Fewer come when they are large or the tail is reached.
+// [DefaultReadRecords] unless told. Fewer come when they are large or the tail is reached.
 func BatchRecords(n uint32) ReadOption {
 	return readOption(func(c *readConfig) { c.records = max(n, 1) })
 }
@@ -292,14 +310,16 @@ func Linger(d time.Duration) ProducerOption {
 	return producerOption(func(c *producerConfig) { c.linger = max(d, 0) })
 }
 
-// MaxBatch bounds a producer's batches: by records, 500 unless told, and by
-// bytes, 256 KiB unless told. A larger record is a batch of its own.
+// MaxBatch bounds a producer's batches: by records, [DefaultBatchRecords] unless
+// told, and by bytes, [DefaultBatchBytes] unless told. A larger record is a batch
+// of its own. Where the server allows less, that holds.
 func MaxBatch(records, bytes int) ProducerOption {
 	return producerOption(func(c *producerConfig) { c.batchRecords, c.batchBytes = records, bytes })
 }
 
 // MaxInFlight bounds what a producer has not had acknowledged: by batches that
-// were sent, 8 unless told, and by bytes, sent or waiting, 8 MiB unless told.
+// were sent, [DefaultInFlightBatches] unless told, and by bytes, sent or waiting,
+// [DefaultInFlightBytes] unless told.
 // [Producer.Send] waits while the bytes are used up.
 func MaxInFlight(batches, bytes int) ProducerOption {
 	return producerOption(func(c *producerConfig) { c.batches, c.bytes = batches, bytes })
@@ -326,7 +346,7 @@ func WithoutIdentity() ProducerOption {
 }
 
 // GiveUpAfter bounds how long a producer tries to go on without success before it
-// ends, a minute unless told. A server that never answered is given up after the
+// ends, [DefaultGiveUpAfter] unless told. A server that never answered is given up after the
 // attempts of [Retry], so that a wrong address shows soon.
 func GiveUpAfter(d time.Duration) ProducerOption {
 	return producerOption(func(c *producerConfig) { c.giveUp = max(d, 0) })

@@ -32,10 +32,13 @@ type Producer struct {
 	ctx    context.Context // of the producer
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the producer has ended and every future is done
+	asked  chan struct{} // closed when the server was asked for its bounds
 
 	mu       sync.Mutex
 	wake     sync.Cond     // for the sender, or for run while there is none: something below changed
 	room     chan struct{} // closed and replaced when bytes shrinks; nil: nobody waits
+	known    bool          // the server told its bounds, or that it does not
+	limits   Limits        // the client's, or the server's where they are lower
 	identity identity      // of the batches to come
 	window   int           // batches in flight, at most
 	open     *batch        // takes records
@@ -60,10 +63,14 @@ type Producer struct {
 // that cannot be reached shows in the futures, and in Done.
 func (c *Client) NewProducer(ctx context.Context, opts ...ProducerOption) (*Producer, error) {
 	config := producerConfig{
-		batchRecords: 500, batchBytes: 256 << 10, batches: 8, bytes: 8 << 20,
-		giveUp: time.Minute, identity: newIdentity(),
+		batchRecords: DefaultBatchRecords, batchBytes: DefaultBatchBytes,
+		batches: DefaultInFlightBatches, bytes: DefaultInFlightBytes,
+		giveUp: DefaultGiveUpAfter, identity: newIdentity(),
 	}
 	for _, o := range opts {
+		if o == nil {
+			return nil, errors.New("proglog: an option of the producer is nil")
+		}
 		o.applyProducer(&config)
 	}
 	if err := config.validate(); err != nil {
@@ -88,7 +95,7 @@ func (c *Client) newProducer(ctx context.Context, config producerConfig) (*Produ
 	config.batchBytes = min(config.batchBytes, c.limits.BatchBytes)
 	ctx, cancel := context.WithCancel(ctx)
 	p := &Producer{
-		c: c, config: config, ctx: ctx, cancel: cancel, done: make(chan struct{}),
+		c: c, config: config, ctx: ctx, cancel: cancel, done: make(chan struct{}), asked: make(chan struct{}), limits: c.limits,
 		identity: config.identity, window: config.batches, backoff: backoff{policy: c.retry},
 	}
 	if !p.identity.none {
@@ -105,12 +112,20 @@ func (c *Client) newProducer(ctx context.Context, config producerConfig) (*Produ
 }
 
 // Send takes a record, of which it keeps a copy, and returns at once unless too
-// much is in flight: then it waits for room, or for the end of ctx.
+// much is in flight: then it waits for room, or for the end of ctx. The first one
+// also waits until the server was asked for its limits.
 //
 // An error means that the record was not taken, and it is [ErrNothingAppended].
-// A record over a limit is refused so, and the producer goes on.
+// A record over a limit, the client's or the server's, is refused so, and the
+// producer goes on.
 func (p *Producer) Send(ctx context.Context, record Record) (Future, error) {
-	size, tooLarge := p.c.limits.checkRecord(&record)
+	if err := p.await(ctx, p.asked); err != nil {
+		return Future{}, outcome(err)
+	}
+	p.mu.Lock()
+	limits := p.limits
+	p.mu.Unlock()
+	size, tooLarge := limits.checkRecord(&record)
 	if tooLarge != nil {
 		return Future{}, outcome(tooLarge)
 	}
@@ -120,6 +135,10 @@ func (p *Producer) Send(ctx context.Context, record Record) (Future, error) {
 // send takes records, of together size bytes, for one batch. The future is of
 // the first of them.
 func (p *Producer) send(ctx context.Context, records []Record, size int) (Future, error) {
+	// A batch that is larger than the server takes could not be cut again.
+	if err := p.await(ctx, p.asked); err != nil {
+		return Future{}, outcome(err)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	weight := size + len(records)*recordOverhead
@@ -148,8 +167,18 @@ func (p *Producer) waitForRoom(ctx context.Context) *Error {
 	room := p.room
 	p.mu.Unlock()
 	defer p.mu.Lock()
+	return p.await(ctx, room)
+}
+
+// await waits until a channel is closed.
+func (p *Producer) await(ctx context.Context, closed <-chan struct{}) *Error {
 	select {
-	case <-room:
+	case <-closed:
+		return nil
+	default:
+	}
+	select {
+	case <-closed:
 		return nil
 	case <-ctx.Done():
 		e := translate(ctx, ctx.Err())

@@ -26,6 +26,7 @@ func (p *Producer) run(s *producerStream) {
 	defer stop()
 	defer p.cancel()
 	p.learn()
+	close(p.asked)
 	for {
 		err := p.use(s)
 		if err = p.goOn(err); err != nil || p.finished() {
@@ -36,6 +37,7 @@ func (p *Producer) run(s *producerStream) {
 			p.end(err)
 			return
 		}
+		p.learn()
 	}
 }
 
@@ -46,31 +48,44 @@ func (p *Producer) stir() {
 	p.wake.Broadcast()
 }
 
-// learn asks the server for its bounds. One that does not tell is taken to have
-// the usual ones; one that knows no identities must not get a record twice.
+// learn asks the server for its bounds, unless it has told them. One that does not
+// tell is taken to have the usual ones; one that knows no identities must not get
+// a record twice.
 func (p *Producer) learn() {
+	if p.known { // only this goroutine sets it
+		return
+	}
 	ctx, _ := connect.NewClientContext(p.ctx)
 	res, err := p.c.log.GetLog(ctx, &logv1.GetLogRequest{Log: p.config.log})
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
 		e := translate(ctx, err)
-		if e.FromServer && e.Code == CodeUnimplemented && !p.identity.chosen {
+		p.known = e.FromServer && e.fate() == final
+		if e.FromServer && e.Code == CodeUnimplemented && !p.identity.chosen && len(p.flight) == 0 {
 			p.identity = identity{none: true}
 		}
 		return
 	}
-	if caps := res.GetCapabilities(); caps != nil && !caps.GetProducers() && !p.identity.chosen {
+	p.known = true
+	if caps := res.GetCapabilities(); caps != nil && !caps.GetProducers() && !p.identity.chosen && len(p.flight) == 0 {
 		p.identity = identity{none: true}
 	}
 	if n := int(res.GetInfo().GetDedupWindow().GetAcks()); n > 0 && !p.identity.none {
 		p.window = min(p.window, n)
 	}
-	if n := int(res.GetLimits().GetBatchRecords()); n > 0 {
-		p.config.batchRecords = min(p.config.batchRecords, n)
-	}
-	if n := int(res.GetLimits().GetBatchBytes()); n > 0 {
-		p.config.batchBytes = min(p.config.batchBytes, n)
+	limits := res.GetLimits()
+	lower(&p.config.batchRecords, uint64(limits.GetBatchRecords()))
+	lower(&p.config.batchBytes, uint64(limits.GetBatchBytes()))
+	lower(&p.limits.ValueBytes, uint64(limits.GetValueBytes()))
+	lower(&p.limits.Headers, uint64(limits.GetHeaders()))
+	lower(&p.limits.HeaderBytes, uint64(limits.GetHeaderBytes()))
+}
+
+// lower brings a bound down to the server's; 0: it does not tell.
+func lower(bound *int, servers uint64) {
+	if servers > 0 && servers < uint64(*bound) {
+		*bound = int(servers)
 	}
 }
 

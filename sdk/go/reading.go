@@ -23,9 +23,6 @@ type reading struct {
 	backoff   backoff
 }
 
-// defaultHeartbeat is how often a follower at the tail wants to hear something.
-const defaultHeartbeat = 15 * time.Second
-
 // noEnd is no offset of a record.
 const noEnd = ^uint64(0)
 

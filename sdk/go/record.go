@@ -52,14 +52,23 @@ type Limits struct {
 	BatchBytes   int // of a batch of two records or more: values, header names, header values
 }
 
+// The limits of [DefaultLimits], which are those of a server.
+const (
+	defaultValueBytes      = 1 << 20
+	defaultHeaders         = 64
+	defaultHeaderBytes     = 16 << 10
+	defaultMaxBatchRecords = 1000
+	defaultMaxBatchBytes   = 2 << 20
+)
+
 // DefaultLimits returns the limits of a server that was not told others.
 func DefaultLimits() Limits {
 	return Limits{
-		ValueBytes:   1 << 20,
-		Headers:      64,
-		HeaderBytes:  16 << 10,
-		BatchRecords: 1000,
-		BatchBytes:   2 << 20,
+		ValueBytes:   defaultValueBytes,
+		Headers:      defaultHeaders,
+		HeaderBytes:  defaultHeaderBytes,
+		BatchRecords: defaultMaxBatchRecords,
+		BatchBytes:   defaultMaxBatchBytes,
 	}
 }
 

@@ -11,6 +11,8 @@ const (
 	// sharedBatches is how many requests are in flight over a stream that calls
 	// share. Few of them make large batches out of many callers.
 	sharedBatches = 4
+	// sharedBytes is how much waits, or is in flight, over such a stream.
+	sharedBytes = 64 << 20
 	// sharedIdle is how long a stream that nobody uses stays open.
 	sharedIdle = 30 * time.Second
 	// sharedPatience is how long calls wait for a server that answered before
@@ -107,7 +109,7 @@ func (c *Client) enterShared(log string) (*sharedStream, *Error) {
 		}
 		p, err := c.newProducer(context.Background(), producerConfig{
 			log: log, batchRecords: c.limits.BatchRecords, batchBytes: c.limits.BatchBytes,
-			batches: sharedBatches, bytes: 64 << 20, identity: newIdentity(), giveUp: patience,
+			batches: sharedBatches, bytes: sharedBytes, identity: newIdentity(), giveUp: patience,
 		})
 		if err != nil {
 			e, _ := errors.AsType[*Error](err)

@@ -11,7 +11,11 @@ import (
 )
 
 const (
+	// dialTimeout is how long a connection may take to be made, and again how
+	// long its TLS handshake may take.
 	dialTimeout = 5 * time.Second
+	// idleTimeout is how long a connection without a call stays open.
+	idleTimeout = 90 * time.Second
 	// A connection on which nothing arrived for pingAfter is asked for a sign
 	// of life, and given up pingTimeout later: a follower whose server vanished
 	// without a word notices within 20 s.
@@ -32,7 +36,7 @@ func newTransport(scheme string, config *tls.Config) *http.Transport {
 	t := &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}).DialContext,
 		TLSHandshakeTimeout: dialTimeout,
-		IdleConnTimeout:     90 * time.Second,
+		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true,
 		Protocols:           protocols,
 		HTTP2: &http.HTTP2Config{

@@ -182,7 +182,7 @@ func TestAppendsAreNotStuckWithoutJournalFiles(t *testing.T) {
 	fs := vfstest.NewMem()
 	options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
 	options.inline, options.JournalFiles = false, 2
-	options.random = nil
+	options.random, options.Now = nil, nil // the simulation's are for one goroutine
 	e, err := Open("mem", options)
 	require.NoError(t, err)
 	defer e.Close()
@@ -215,7 +215,7 @@ func TestAppendsAreNotStuckWithoutJournalFiles(t *testing.T) {
 func TestFullQueueIsOverloaded(t *testing.T) {
 	fs := vfstest.NewMem()
 	options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
-	options.inline, options.random, options.QueueBatches = false, nil, 3
+	options.inline, options.random, options.Now, options.QueueBatches = false, nil, nil, 3
 	e, err := Open("mem", options)
 	require.NoError(t, err)
 	defer e.Close()

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/proglog/proglog/sdk/conformance/proglogtest"
 )
 
@@ -24,9 +27,7 @@ func TestRealInput(t *testing.T) {
 	r := run{bin: proglogtest.Bin(t), dir: t.TempDir(), out: &out, kills: 5, writers: 4}
 	err := r.all(ctx, 3e6, nil)
 	t.Logf("\n%s", out.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }
 
 // Goal: the input is made of the lines of all texts, in the same order each
@@ -41,33 +42,20 @@ func TestInput(t *testing.T) {
 		"d":      "",
 	} {
 		path := filepath.Join(dir, "src", name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
 	}
 	once := "one\n\ntwo\r\n\xff\nthree\nno newline\n"
 	in, err := makeInput(filepath.Join(dir, "input"), int64(len(once))+2, []string{filepath.Join(dir, "src")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	got, err := os.ReadFile(in.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := once + "one\n"; string(got) != want {
-		t.Fatalf("the input is %q, not %q", got, want)
-	}
+	require.NoError(t, err)
+	require.Equal(t, once+"one\n", string(got))
 	in.path, in.sum = "", nil
 	want := input{bytes: int64(len(got)), lines: 7, files: 4, empty: 1, binary: 1, longest: 10, left: 1}
-	if in.String() != want.String() {
-		t.Errorf("the counts are\n%v, not\n%v", in, want.String())
-	}
-	if _, err := makeInput(filepath.Join(dir, "input"), 1, []string{filepath.Join(dir, "src", "c")}); err == nil {
-		t.Error("an input was made of nothing")
-	}
+	assert.Equal(t, want.String(), in.String())
+	_, err = makeInput(filepath.Join(dir, "input"), 1, []string{filepath.Join(dir, "src", "c")})
+	assert.Error(t, err, "an input was made of nothing")
 }
 
 // Goal: the comparison tells every way in which a log can fail to give back its
@@ -75,9 +63,7 @@ func TestInput(t *testing.T) {
 func TestCompare(t *testing.T) {
 	text := "first\n\n" + strings.Repeat("a long line ", 30_000) + "\nlast\n"
 	in := input{path: filepath.Join(t.TempDir(), "input")}
-	if err := os.WriteFile(in.path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(in.path, []byte(text), 0o644))
 	for _, row := range []struct {
 		name  string
 		got   string
@@ -95,17 +81,13 @@ func TestCompare(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			lines, size, err := in.compare(strings.NewReader(row.got))
-			if lines != row.lines {
-				t.Errorf("%d lines are the same, not %d", lines, row.lines)
+			assert.Equal(t, row.lines, lines)
+			if row.err != "" {
+				assert.ErrorContains(t, err, row.err)
+				return
 			}
-			switch {
-			case row.err == "" && err != nil:
-				t.Error(err)
-			case row.err == "" && size != int64(len(row.got)):
-				t.Errorf("%d bytes were compared, not %d", size, len(row.got))
-			case row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)):
-				t.Errorf("the error is %v, without %q", err, row.err)
-			}
+			require.NoError(t, err)
+			assert.Equal(t, int64(len(row.got)), size)
 		})
 	}
 }
@@ -120,9 +102,7 @@ func TestMatch(t *testing.T) {
 		{path: filepath.Join(dir, "1")},
 	}
 	for i, text := range []string{"0 0 a\n0 1 \n0 2 c\n", "1 0 a\n1 1 b\n"} {
-		if err := os.WriteFile(writers[i].path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(writers[i].path, []byte(text), 0o644))
 	}
 	for _, row := range []struct {
 		name string
@@ -140,14 +120,12 @@ func TestMatch(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			found, err := match(strings.NewReader(strings.Join(row.got, "\n")+"\n"), writers)
-			switch {
-			case row.err == "" && err != nil:
-				t.Error(err)
-			case row.err == "" && (found[0] != place{3, 17} || found[1] != place{2, 12}):
-				t.Errorf("found %v", found)
-			case row.err != "" && (err == nil || !strings.Contains(err.Error(), row.err)):
-				t.Errorf("the error is %v, without %q", err, row.err)
+			if row.err != "" {
+				assert.ErrorContains(t, err, row.err)
+				return
 			}
+			require.NoError(t, err)
+			assert.Equal(t, []place{{3, 17}, {2, 12}}, found)
 		})
 	}
 }
@@ -180,18 +158,17 @@ func TestOutcome(t *testing.T) {
 			o := outcome{stderr: "proglog produce: unavailable\n" + row.report}
 			err := o.parse()
 			o.stderr = ""
-			switch {
-			case row.bad && err == nil:
-				t.Errorf("it was read as %+v", o)
-			case !row.bad && (err != nil || o != row.want):
-				t.Errorf("it was read as %+v, not as %+v: %v", o, row.want, err)
+			if row.bad {
+				assert.Error(t, err, "it was read as %+v", o)
+				return
 			}
+			require.NoError(t, err)
+			assert.Equal(t, row.want, o)
 		})
 	}
 	told := outcome{acked: 5, unknown: 2}
 	for found, good := range []bool{4: false, 5: true, 6: true, 7: true, 8: false} {
-		if err := told.check(uint64(found)); (err == nil) != good {
-			t.Errorf("%d lines in the log: %v", found, err)
-		}
+		err := told.check(uint64(found))
+		assert.Equal(t, good, err == nil, "%d lines in the log: %v", found, err)
 	}
 }

@@ -13,6 +13,15 @@ import (
 	proglog "github.com/proglog/proglog/sdk/go"
 )
 
+// What bench does unless told.
+const (
+	benchProducers  = 16
+	benchInFlight   = 1
+	benchValueBytes = 100
+	benchDuration   = 5 * time.Second
+	benchRecords    = 10_000_000
+)
+
 // benchConfig is what the flags of bench say.
 type benchConfig struct {
 	clientFlags
@@ -41,11 +50,11 @@ func bench(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wr
 		"every record that was acknowledged. The records stay in the log: give it one\n"+
 		"of its own.", stderr)
 	config.register(fs)
-	fs.IntVar(&config.producers, "producers", 16, "callers at the same time, a `count`")
-	fs.IntVar(&config.inFlight, "in-flight", 1, "records that each of them has unacknowledged, a `count`: 1 waits for each ack")
-	fs.IntVar(&config.valueSize, "value-bytes", 100, "size of a value, in `bytes`, at least 24")
-	fs.DurationVar(&config.duration, "duration", 5*time.Second, "how long to append, a `duration`")
-	fs.Uint64Var(&config.records, "records", 10_000_000, "the most records to append, a `count`")
+	fs.IntVar(&config.producers, "producers", benchProducers, "callers at the same time, a `count`")
+	fs.IntVar(&config.inFlight, "in-flight", benchInFlight, "records that each of them has unacknowledged, a `count`: 1 waits for each ack")
+	fs.IntVar(&config.valueSize, "value-bytes", benchValueBytes, "size of a value, in `bytes`, at least 24")
+	fs.DurationVar(&config.duration, "duration", benchDuration, "how long to append, a `duration`")
+	fs.Uint64Var(&config.records, "records", benchRecords, "the most records to append, a `count`")
 	others, code, ok := parseMixed(fs, args)
 	if !ok {
 		return code

@@ -9,6 +9,9 @@ import (
 	proglog "github.com/proglog/proglog/sdk/go"
 )
 
+// defaultAddr is where a server listens that was not told otherwise.
+const defaultAddr = "http://127.0.0.1:8400"
+
 // clientFlags are what every command that speaks to a server takes.
 type clientFlags struct {
 	addr string
@@ -16,7 +19,7 @@ type clientFlags struct {
 }
 
 func (c *clientFlags) register(fs *flag.FlagSet) {
-	fs.StringVar(&c.addr, "addr", "http://127.0.0.1:8400", "`URL` of the server")
+	fs.StringVar(&c.addr, "addr", defaultAddr, "`URL` of the server")
 	fs.StringVar(&c.log, "log", "", "`name` of the log; empty is the default log")
 }
 
@@ -60,6 +63,13 @@ func hintFor(addr string, err error) string {
 		return fmt.Sprintf("the log begins at offset %d: use --from %d, or --from earliest", e.FirstOffset, e.FirstOffset)
 	case proglog.ReasonOffsetUnwritten:
 		return fmt.Sprintf("the next record gets offset %d: add --follow to wait for more", e.NextOffset)
+	case proglog.ReasonDataDamaged:
+		if e.NextOffset > e.FirstOffset {
+			return fmt.Sprintf("records %d to %d are damaged: --from %d goes on behind them, and `proglog verify` tells of all damage",
+				e.FirstOffset, e.NextOffset-1, e.NextOffset)
+		}
+	case proglog.ReasonTooLarge:
+		return hintForTooLarge()
 	case proglog.ReasonLogNotFound:
 		return "`proglog logs list` shows those there are, `proglog logs create NAME` makes one"
 	case proglog.ReasonProducerFenced:
@@ -73,4 +83,11 @@ func hintFor(addr string, err error) string {
 		return fmt.Sprintf("is a server running at %s? `proglog serve` starts one, --addr names another", addr)
 	}
 	return ""
+}
+
+// hintForTooLarge names the flags that set a limit. Which of them it was, the
+// message of the error tells.
+func hintForTooLarge() string {
+	return "`proglog serve` sets the limits, with --max-value-bytes, --max-headers, --max-header-bytes," +
+		" --max-batch-records and --max-batch-bytes; `proglog produce` has a --max-value-bytes of its own"
 }

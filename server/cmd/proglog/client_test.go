@@ -116,7 +116,9 @@ func TestClientUsage(t *testing.T) {
 	}{
 		{"produce", "--format xml", exitUsage, "use lines, file or delimited"},
 		{"produce", "--nope", exitUsage, "nope"},
-		{"produce", "--addr localhost:1", exitUsage, "http://"},
+		{"produce", "--addr localhost:1", exitUsage, "add http://"},
+		{"consume", "--addr 127.0.0.1:8400", exitUsage, "add http://"},
+		{"produce", "--max-value-bytes 0", exitUsage, "proglog produce: --max-value-bytes is 0"},
 		{"produce", "-h", exitOK, "PROGLOG_ADDR"},
 		{"consume", "--format file", exitUsage, "use lines, json or delimited"},
 		{"consume", "--from yesterday", exitUsage, "use earliest, an offset, -N, end or a time"},

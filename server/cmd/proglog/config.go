@@ -5,10 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"net"
-	"strconv"
-	"strings"
+	"os"
 	"time"
 
 	"github.com/proglog/proglog/server/commitlog"
@@ -46,29 +44,33 @@ func serveFlags(c *serveConfig, stderr io.Writer) *flag.FlagSet {
 
 	batch := commitlog.DefaultLimits()
 	limit := func(p *int, name string, value int, usage string) { fs.Var(newSize(p, value), name, usage) }
+	number := func(p *int, name string, value int, usage string) { fs.Var(newCount(p, value), name, usage) }
 	limit(&c.limits.Batch.ValueBytes, "max-value-bytes", batch.ValueBytes, "largest value of a record, in `bytes`")
-	limit(&c.limits.Batch.Headers, "max-headers", batch.Headers, "most headers of a record, a `count`")
+	number(&c.limits.Batch.Headers, "max-headers", batch.Headers, "most headers of a record, a `count`")
 	limit(&c.limits.Batch.HeaderBytes, "max-header-bytes", batch.HeaderBytes, "largest headers of a record, together, in `bytes`")
-	limit(&c.limits.Batch.BatchRecords, "max-batch-records", batch.BatchRecords, "most records of a batch, a `count`")
+	number(&c.limits.Batch.BatchRecords, "max-batch-records", batch.BatchRecords, "most records of a batch, a `count`")
 	limit(&c.limits.Batch.BatchBytes, "max-batch-bytes", batch.BatchBytes, "largest batch of two records or more, in `bytes`")
 	limit(&c.limits.Batch.ProducerID, "max-producer-id-bytes", batch.ProducerID, "longest id of a producer, in `bytes`")
 	read := rpc.DefaultLimits()
 	limit(&c.limits.ResponseBytes, "max-response-bytes", read.ResponseBytes, "largest response of two records or more, in `bytes`")
-	limit(&c.limits.MaxRecords, "max-response-records", read.MaxRecords, "most records of a response, a `count`")
-	limit(&c.limits.PageSize, "max-page-size", read.PageSize, "most logs on a page of a list, a `count`")
+	number(&c.limits.MaxRecords, "max-response-records", read.MaxRecords, "most records of a response, a `count`")
+	number(&c.limits.PageSize, "max-page-size", read.PageSize, "most logs on a page of a list, a `count`")
 	fs.DurationVar(&c.limits.Wait, "max-wait", read.Wait, "longest `time` that a read waits at the end of a log")
 	fs.DurationVar(&c.limits.MinHeartbeat, "min-heartbeat", read.MinHeartbeat, "shortest `interval` of a stream's heartbeats")
 	fs.DurationVar(&c.limits.MaxHeartbeat, "max-heartbeat", read.MaxHeartbeat, "longest `interval` of a stream's heartbeats")
-	limit(&c.limits.StreamsPerConnection, "max-streams", read.StreamsPerConnection, "most calls of an HTTP/2 connection at a time, a `count`")
+	number(&c.limits.StreamsPerConnection, "max-streams", read.StreamsPerConnection, "most calls of an HTTP/2 connection at a time, a `count`")
+
+	limit(&c.limits.RequestMemory, "max-request-memory", read.RequestMemory, "most `bytes` of memory that requests take until they are answered")
+	number(&c.limits.Connections, "max-connections", 0, "most connections at a time, a `count`; 0 is half of what the process may open, at most 10000")
 
 	e := &c.engine
 	fs.Var(newSize(&e.SegmentBytes, plog.DefaultSegmentBytes), "segment-bytes", "size in `bytes` at which a segment is sealed")
 	fs.Var(newSize(&e.JournalFileBytes, 0), "journal-file-bytes", "size of a journal file in `bytes`; 0 is 16MiB, or what the limits need")
-	fs.Var(newSize(&e.JournalFiles, plog.DefaultJournalFiles), "journal-files", "most journal files, a `count`")
+	fs.Var(newCount(&e.JournalFiles, plog.DefaultJournalFiles), "journal-files", "most journal files, a `count`")
 	fs.Var(newSize(&e.QueueBytes, plog.DefaultQueueBytes), "queue-bytes", "most `bytes` that wait to be appended")
 	fs.Var(newSize(&e.FreeBytes, plog.DefaultFreeBytes), "min-free-bytes", "`bytes` of the disk that are left free")
 	fs.Var(newSize(&e.IndexCacheBytes, plog.DefaultIndexCacheBytes), "index-cache-bytes", "most `bytes` of memory for indexes")
-	fs.Var(newSize(&e.OpenFiles, 0), "open-files", "most segment files open at a time, a `count`; 0 is a quarter of what the process may open, at most 16384")
+	fs.Var(newCount(&e.OpenFiles, 0), "open-files", "most segment files open at a time, a `count`; 0 is a quarter of what the process may open, at most 16384")
 	return fs
 }
 
@@ -84,6 +86,12 @@ func (c *serveConfig) check() error {
 	if c.drainTimeout <= 0 {
 		return fmt.Errorf("--drain-timeout is %v: it must be above zero", c.drainTimeout)
 	}
+	if c.listen == "" {
+		return errors.New("--listen is empty: name the address to listen on, such as 127.0.0.1:8400")
+	}
+	if info, err := os.Stat(c.dataDir); err == nil && !info.IsDir() {
+		return fmt.Errorf("--data-dir %s is a file: name a directory, or one that does not exist yet", c.dataDir)
+	}
 	if err := c.limits.Validate(); err != nil {
 		return err
 	}
@@ -91,6 +99,9 @@ func (c *serveConfig) check() error {
 		return fmt.Errorf("--create-on-produce: %w", err)
 	}
 	c.engine.Limits = c.limits.Batch
+	if err := c.checkEngine(); err != nil {
+		return err
+	}
 	var err error
 	if c.address, err = net.ResolveTCPAddr("tcp", c.listen); err != nil {
 		return fmt.Errorf("--listen is %q: use HOST:PORT, such as 127.0.0.1:8400 (%w)", c.listen, err)
@@ -102,53 +113,29 @@ func (c *serveConfig) check() error {
 	return nil
 }
 
-// A size is a flag for a count or a number of bytes: 1048576, 1MiB or 1024KiB.
-type size[T int | int64] struct{ value *T }
-
-func newSize[T int | int64](p *T, value T) size[T] {
-	*p = value
-	return size[T]{p}
-}
-
-var _ flag.Value = size[int]{}
-
-// String implements flag.Value: the shortest form that is exact.
-func (s size[T]) String() string {
-	if s.value == nil {
-		return ""
+// checkEngine names the flag with which the engine cannot work.
+func (c *serveConfig) checkEngine() error {
+	all := c.engine.Validate()
+	if all == nil {
+		return nil
 	}
-	n := int64(*s.value)
-	for _, u := range units() {
-		if n != 0 && n%u.bytes == 0 {
-			return fmt.Sprint(n/u.bytes, u.suffix)
+	e := &c.engine
+	for _, f := range []struct {
+		name  string
+		alone plog.Options
+	}{
+		{"segment-bytes", plog.Options{SegmentBytes: e.SegmentBytes}},
+		{"journal-file-bytes", plog.Options{JournalFileBytes: e.JournalFileBytes}},
+		{"journal-files", plog.Options{JournalFiles: e.JournalFiles}},
+		{"queue-bytes", plog.Options{QueueBytes: e.QueueBytes}},
+		{"min-free-bytes", plog.Options{FreeBytes: e.FreeBytes}},
+		{"index-cache-bytes", plog.Options{IndexCacheBytes: e.IndexCacheBytes}},
+		{"open-files", plog.Options{OpenFiles: e.OpenFiles}},
+	} {
+		f.alone.Limits = e.Limits
+		if err := f.alone.Validate(); err != nil {
+			return fmt.Errorf("--%s: %w", f.name, err)
 		}
 	}
-	return fmt.Sprint(n)
-}
-
-// Set implements flag.Value.
-func (s size[T]) Set(text string) error {
-	scale := int64(1)
-	digits := text
-	for _, u := range units() {
-		if rest, ok := strings.CutSuffix(text, u.suffix); ok {
-			digits, scale = strings.TrimSpace(rest), u.bytes
-			break
-		}
-	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 || n > math.MaxInt64/scale || int64(T(n*scale)) != n*scale {
-		return fmt.Errorf("%q is not a size: use a number of bytes, or one with KiB, MiB or GiB", text)
-	}
-	*s.value = T(n * scale)
-	return nil
-}
-
-type unit struct {
-	suffix string
-	bytes  int64
-}
-
-func units() []unit {
-	return []unit{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+	return all
 }

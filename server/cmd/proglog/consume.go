@@ -15,6 +15,9 @@ import (
 	proglog "github.com/proglog/proglog/sdk/go"
 )
 
+// outputBuffer is how much of the output is written at once.
+const outputBuffer = 256 << 10
+
 // consumeConfig is what the flags of consume say.
 type consumeConfig struct {
 	clientFlags
@@ -34,7 +37,7 @@ func consume(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 	fs.BoolVar(&config.follow, "follow", false, "at the end wait for more, until interrupted")
 	fs.Uint64Var(&config.count, "n", 0, "stop after this many records, a `count`; 0: no bound")
 	fs.StringVar(&config.format, "format", formatLines,
-		"`format` of the output: lines (each value with a newline), json (an object to a line), delimited (each value with its length as a varint in front)")
+		"`format` of the output: lines (each value with a newline), json (an object to a line), delimited (each value with its length as a varint in front); produce reads the same variable")
 	others, code, ok := parseMixed(fs, args)
 	if !ok {
 		return code
@@ -78,11 +81,11 @@ func (c *consumeConfig) check(others []string) ([]proglog.ReadOption, recordWrit
 		options = append(options, proglog.ToTail())
 	}
 	if c.count > 0 {
-		options = append(options, proglog.BatchRecords(uint32(min(c.count, 1000))))
+		options = append(options, proglog.BatchRecords(uint32(min(c.count, proglog.DefaultReadRecords))))
 	}
 	write := newRecordWriter(c.format)
 	if write == nil {
-		return nil, nil, fmt.Errorf("--format is %q: use lines, json or delimited", c.format)
+		return nil, nil, fmt.Errorf("--format is %q: use lines, json or delimited%s", c.format, formatTwin(c.format))
 	}
 	return options, write, nil
 }
@@ -114,7 +117,7 @@ func parseFrom(s string) (proglog.ReadOption, error) {
 func (c *consumeConfig) copy(ctx context.Context, client *proglog.Client, options []proglog.ReadOption,
 	write recordWriter, stdout io.Writer,
 ) error {
-	out := bufio.NewWriterSize(stdout, 256<<10)
+	out := bufio.NewWriterSize(stdout, outputBuffer)
 	left := c.count
 	for batch, err := range client.Batches(ctx, options...) {
 		if err != nil {

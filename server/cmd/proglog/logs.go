@@ -85,7 +85,7 @@ func runLogs(ctx context.Context, action logsAction, args []string, stdout, stde
 	name := "logs " + action.name
 	var config logsConfig
 	fs := newFlags(name, name+" [flags] "+action.usage, stderr)
-	fs.StringVar(&config.addr, "addr", "http://127.0.0.1:8400", "`URL` of the server")
+	fs.StringVar(&config.addr, "addr", defaultAddr, "`URL` of the server")
 	fs.BoolVar(&config.json, "json", false, "print JSON, an object to a line")
 	if action.sets {
 		fs.DurationVar(&config.maxAge, "max-age", 0, "how long records are kept, a `duration`; 0: for ever")

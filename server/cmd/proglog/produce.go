@@ -19,6 +19,19 @@ import (
 // acknowledgements.
 const closeTimeout = 5 * time.Second
 
+// What the batches of produce are bounded by, where the server allows as much: they
+// are larger than a program's that waits for its acknowledgements.
+const (
+	produceBatchRecords = 1000
+	produceBatchBytes   = 512 << 10
+)
+
+// produceGiveUpAfter is how long produce tries to go on unless told.
+const produceGiveUpAfter = proglog.DefaultGiveUpAfter
+
+// progressInterval is how often a person who looks is shown the progress.
+const progressInterval = 500 * time.Millisecond
+
 // produceConfig is what the flags of produce say.
 type produceConfig struct {
 	clientFlags
@@ -38,17 +51,21 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		"Stops at a failure that cannot pass and says which records are in the log.", stderr)
 	config.register(fs)
 	fs.StringVar(&config.format, "format", formatLines,
-		"`format` of the input: lines (without their newlines), file (a record for each file), delimited (each with its length as a varint in front)")
+		"`format` of the input: lines (without their newlines), file (a record for each file), delimited (each with its length as a varint in front); consume reads the same variable")
 	fs.Var(newSize(&config.maxValue, proglog.DefaultLimits().ValueBytes), "max-value-bytes", "largest value of a record that the server takes, in `bytes`")
 	fs.BoolVar(&config.printOffsets, "print-offsets", false, "print the offset of every record when it is acknowledged, one to a line")
 	fs.BoolVar(&config.noIdentity, "no-identity", false, "send nothing twice: stop at the first failure, also one that could pass")
-	fs.DurationVar(&config.giveUp, "give-up-after", time.Minute, "how long to try to go on without success, a `duration`")
+	fs.DurationVar(&config.giveUp, "give-up-after", produceGiveUpAfter, "how long to try to go on without success, a `duration`")
 	files, code, ok := parseMixed(fs, args)
 	if !ok {
 		return code
 	}
 	if config.format != formatLines && config.format != formatFile && config.format != formatDelimited {
-		fmt.Fprintf(stderr, "proglog produce: --format is %q: use lines, file or delimited\n", config.format)
+		fmt.Fprintf(stderr, "proglog produce: --format is %q: use lines, file or delimited%s\n", config.format, formatTwin(config.format))
+		return exitUsage
+	}
+	if config.maxValue < 1 {
+		fmt.Fprintf(stderr, "proglog produce: --max-value-bytes is %d: it must be at least 1\n", config.maxValue)
 		return exitUsage
 	}
 	limits := proglog.DefaultLimits()
@@ -68,7 +85,7 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	}
 	// An interrupt ends the reading; what is in flight then may still arrive.
 	options := []proglog.ProducerOption{
-		proglog.InLog(config.log), proglog.MaxBatch(1000, 512<<10), proglog.GiveUpAfter(config.giveUp),
+		proglog.InLog(config.log), proglog.MaxBatch(produceBatchRecords, produceBatchBytes), proglog.GiveUpAfter(config.giveUp),
 	}
 	if config.noIdentity {
 		options = append(options, proglog.WithoutIdentity())
@@ -256,7 +273,7 @@ func (f *feed) showProgress(w io.Writer) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		ticker := time.NewTicker(500 * time.Millisecond)
+		ticker := time.NewTicker(progressInterval)
 		defer ticker.Stop()
 		for shown := false; ; shown = true {
 			select {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 )
 
 // Formats of produce and consume.
@@ -15,6 +16,17 @@ const (
 	formatJSON      = "json"
 	formatDelimited = "delimited"
 )
+
+// formatTwin tells where a format that is wrong came from, if that is the variable
+// which produce and consume share: json is right for one of them only, and so is
+// file. A flag wins over it.
+func formatTwin(format string) string {
+	name := envName("format")
+	if os.Getenv(name) != format {
+		return ""
+	}
+	return fmt.Sprintf(" (%s, which produce and consume share, says so; --format wins over it)", name)
+}
 
 // inputBuffer is how much of an input is read at once.
 const inputBuffer = 256 << 10
@@ -39,7 +51,7 @@ func newRecordReader(format string, r io.Reader, limit int) recordReader {
 
 // errTooLong reports a value over the limit.
 func errTooLong(limit int) error {
-	return fmt.Errorf("it has more than %d bytes, the limit of a value: see --max-value-bytes", limit)
+	return fmt.Errorf("it has more than %d bytes, the limit of a value: --max-value-bytes sets it, here and for `proglog serve`", limit)
 }
 
 // lineReader makes a value of each line, without the newline that ends it. What

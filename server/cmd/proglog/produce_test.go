@@ -65,6 +65,57 @@ func TestProduceAndConsumeFormats(t *testing.T) {
 	}
 }
 
+// Goal: what stands behind two dashes is a file's name, whatever it looks like.
+func TestProduceTakesNamesBehindTwoDashes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{"plain": "1\n", "-6": "2\n", "--log": "3\n", "--": "4\n"} {
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+	}
+	addr := startServer(t, &hookedEngine{})
+	requireOK(t, "produce", "", "--addr", addr, "plain", "--", "-6", "--log", "--")
+	requireOK(t, "produce", "", "plain", "--addr", addr, "--", "-6")
+	assert.Equal(t, "1\n2\n3\n4\n1\n2\n", requireOK(t, "consume", "", "--addr", addr))
+}
+
+// Goal: produce keeps to a server's limits that are lower than its own, and a line
+// over one of them stops it with its place and the flags that set limits.
+func TestProduceKeepsToTheServersLimits(t *testing.T) {
+	s := startServe(t, "--data-dir", t.TempDir(), "--max-batch-records", "100", "--max-batch-bytes", "1KiB", "--max-value-bytes", "2000")
+	addr := "http://" + s.addr
+	var lines strings.Builder
+	for i := range 3000 {
+		fmt.Fprintf(&lines, "line %d %s\n", i, strings.Repeat("x", i%50))
+	}
+	requireOK(t, "produce", lines.String(), "--addr", addr)
+	short := strings.Repeat("\n", 1000)
+	requireOK(t, "produce", short, "--addr", addr)
+	assert.Equal(t, lines.String()+short, requireOK(t, "consume", "", "--addr", addr))
+
+	r := runCommand(t, "produce", "good\n"+strings.Repeat("x", 2001)+"\nnever\n", "--addr", addr)
+	assert.Equal(t, exitFailed, r.code)
+	for _, text := range []string{"line 2 of standard input", "TOO_LARGE", "limit of 2000", "--max-value-bytes", "acknowledged: 1", "nothing else was appended"} {
+		assert.Contains(t, r.stderr, text)
+	}
+	code, log := s.end(t)
+	require.Equal(t, exitOK, code, log)
+}
+
+// Goal: a format that only the other command has is told with the variable that
+// both read, if it came from there; the flag wins over it.
+func TestFormatVariableIsShared(t *testing.T) {
+	addr := startServer(t, &hookedEngine{})
+	t.Setenv("PROGLOG_FORMAT", "json")
+	r := runCommand(t, "produce", "a\n", "--addr", addr)
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "PROGLOG_FORMAT, which produce and consume share")
+	requireOK(t, "produce", "a\n", "--addr", addr, "--format", "lines")
+	assert.Contains(t, requireOK(t, "consume", "", "--addr", addr), `"text":"a"`)
+	t.Setenv("PROGLOG_FORMAT", "file")
+	r = runCommand(t, "consume", "", "--addr", addr)
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "PROGLOG_FORMAT, which produce and consume share")
+}
+
 // Goal: input that cannot be a record stops with its place, after what was
 // before it is in the log.
 func TestProduceRefusesInput(t *testing.T) {

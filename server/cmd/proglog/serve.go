@@ -47,10 +47,16 @@ func newLogger(format string, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, nil))
 }
 
-// run opens the engine, serves it, and closes it when every call has ended. The
-// engine comes first, so that whoever can connect is served.
+// run listens, opens the engine, serves it, and closes it when every call has
+// ended. The listener comes first, so that an address in use leaves no data
+// directory behind; whoever connects before the engine is open waits.
 func (c *serveConfig) run(ctx context.Context, logger *slog.Logger) (err error) {
 	logger.Info("starting", "version", buildVersion(), "pid", os.Getpid(), "data_dir", c.dataDir)
+	listener, err := net.ListenTCP("tcp", c.address)
+	if err != nil {
+		return err
+	}
+	defer listener.Close() // the server does too
 	c.engine.Logger = logger
 	engine, err := plog.Open(c.dataDir, c.engine)
 	if err != nil {
@@ -75,10 +81,6 @@ func (c *serveConfig) run(ctx context.Context, logger *slog.Logger) (err error) 
 		ListenHost:      host,
 		Logger:          logger,
 	})
-	if err != nil {
-		return err
-	}
-	listener, err := net.ListenTCP("tcp", c.address)
 	if err != nil {
 		return err
 	}
@@ -120,6 +122,10 @@ func hint(err error) string {
 	switch {
 	case errors.Is(err, plog.ErrNotDataDir):
 		return "name an empty or new directory with --data-dir, or one that proglog made"
+	case errors.Is(err, syscall.ENOTDIR):
+		return "a part of --data-dir is a file: name a directory"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "no interface of this machine has the address: choose another with --listen"
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "another process listens there: stop it, or choose another address with --listen"
 	case errors.Is(err, os.ErrPermission):

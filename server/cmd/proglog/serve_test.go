@@ -167,16 +167,23 @@ func TestServeCannotStart(t *testing.T) {
 	}{
 		{"locked", dir, "127.0.0.1:0", "another process serves this data directory"},
 		{"not a data directory", foreign, "127.0.0.1:0", "name an empty or new directory"},
-		{"a file", file, "127.0.0.1:0", "not a directory"},
+		{"below a file", filepath.Join(file, "data"), "127.0.0.1:0", "a part of --data-dir is a file"},
+		{"an address of nobody", t.TempDir(), "192.0.2.1:0", "choose another with --listen"},
 		{"port in use", t.TempDir(), s.addr, "choose another address with --listen"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var stderr bytes.Buffer
-			code := serve(t.Context(), []string{"--data-dir", tc.dir, "--listen", tc.listen}, nil, io.Discard, &stderr)
+			code := serve(t.Context(), []string{"--data-dir", tc.dir, "--listen", tc.listen, "--insecure-listen"}, nil, io.Discard, &stderr)
 			require.Equal(t, exitFailed, code)
 			require.Contains(t, stderr.String(), tc.want)
 		})
 	}
+	fresh := filepath.Join(foreign, "fresh")
+	require.Equal(t, exitFailed, serve(t.Context(), []string{"--data-dir", fresh, "--listen", s.addr}, nil, io.Discard, io.Discard))
+	require.NoDirExists(t, fresh, "a port in use leaves nothing behind")
+	var stderr bytes.Buffer
+	require.Equal(t, exitUsage, serve(t.Context(), []string{"--data-dir", file}, nil, io.Discard, &stderr))
+	require.Contains(t, stderr.String(), "is a file: name a directory")
 	kept, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, "keep me", string(kept))
@@ -206,6 +213,15 @@ func TestServeUsage(t *testing.T) {
 		{"wait", []string{"--max-wait", "-1s"}, "wait"},
 		{"heartbeats", []string{"--min-heartbeat", "2m"}, "heartbeat"},
 		{"page", []string{"--max-page-size", "1000000"}, "page size"},
+		{"nowhere to listen", []string{"--listen", ""}, "--listen is empty"},
+		{"a size for a count", []string{"--max-headers", "1KiB"}, "not a count"},
+		{"segments", []string{"--segment-bytes", "100"}, "--segment-bytes"},
+		{"segments too large", []string{"--segment-bytes", "2GiB"}, "--segment-bytes"},
+		{"a journal file of odd size", []string{"--journal-file-bytes", "16777217"}, "--journal-file-bytes"},
+		{"a small journal file", []string{"--journal-file-bytes", "4KiB"}, "--journal-file-bytes"},
+		{"journal files", []string{"--journal-files", "1"}, "--journal-files"},
+		{"memory for requests", []string{"--max-request-memory", "1MiB"}, "request memory"},
+		{"more connections than files", []string{"--max-connections", "1000001"}, "connections"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
@@ -256,6 +272,66 @@ func TestServeEnvironment(t *testing.T) {
 	require.False(t, ok)
 	require.Equal(t, exitUsage, code)
 	require.Contains(t, stderr.String(), "PROGLOG_MAX_HEADERS")
+}
+
+// Goal: each flag sets what it names and nothing else.
+func TestServeFlagsAreWired(t *testing.T) {
+	flags := map[string]struct {
+		text string
+		want func(c *serveConfig)
+	}{
+		"data-dir":              {"d", func(c *serveConfig) { c.dataDir = "d" }},
+		"listen":                {"l:1", func(c *serveConfig) { c.listen = "l:1" }},
+		"insecure-listen":       {"true", func(c *serveConfig) { c.insecureListen = true }},
+		"log-format":            {"json", func(c *serveConfig) { c.logFormat = "json" }},
+		"drain-timeout":         {"3s", func(c *serveConfig) { c.drainTimeout = 3 * time.Second }},
+		"create-on-produce":     {"x", func(c *serveConfig) { c.create = "x" }},
+		"public-cache":          {"true", func(c *serveConfig) { c.publicCache = true }},
+		"max-value-bytes":       {"3KiB", func(c *serveConfig) { c.limits.Batch.ValueBytes = 3072 }},
+		"max-headers":           {"3", func(c *serveConfig) { c.limits.Batch.Headers = 3 }},
+		"max-header-bytes":      {"3KiB", func(c *serveConfig) { c.limits.Batch.HeaderBytes = 3072 }},
+		"max-batch-records":     {"3", func(c *serveConfig) { c.limits.Batch.BatchRecords = 3 }},
+		"max-batch-bytes":       {"3KiB", func(c *serveConfig) { c.limits.Batch.BatchBytes = 3072 }},
+		"max-producer-id-bytes": {"3", func(c *serveConfig) { c.limits.Batch.ProducerID = 3 }},
+		"max-response-bytes":    {"3KiB", func(c *serveConfig) { c.limits.ResponseBytes = 3072 }},
+		"max-response-records":  {"3", func(c *serveConfig) { c.limits.MaxRecords = 3 }},
+		"max-page-size":         {"3", func(c *serveConfig) { c.limits.PageSize = 3 }},
+		"max-wait":              {"3s", func(c *serveConfig) { c.limits.Wait = 3 * time.Second }},
+		"min-heartbeat":         {"3s", func(c *serveConfig) { c.limits.MinHeartbeat = 3 * time.Second }},
+		"max-heartbeat":         {"3s", func(c *serveConfig) { c.limits.MaxHeartbeat = 3 * time.Second }},
+		"max-streams":           {"3", func(c *serveConfig) { c.limits.StreamsPerConnection = 3 }},
+		"max-connections":       {"3", func(c *serveConfig) { c.limits.Connections = 3 }},
+		"max-request-memory":    {"3KiB", func(c *serveConfig) { c.limits.RequestMemory = 3072 }},
+		"segment-bytes":         {"3KiB", func(c *serveConfig) { c.engine.SegmentBytes = 3072 }},
+		"journal-file-bytes":    {"3KiB", func(c *serveConfig) { c.engine.JournalFileBytes = 3072 }},
+		"journal-files":         {"3", func(c *serveConfig) { c.engine.JournalFiles = 3 }},
+		"queue-bytes":           {"3KiB", func(c *serveConfig) { c.engine.QueueBytes = 3072 }},
+		"min-free-bytes":        {"3KiB", func(c *serveConfig) { c.engine.FreeBytes = 3072 }},
+		"index-cache-bytes":     {"3KiB", func(c *serveConfig) { c.engine.IndexCacheBytes = 3072 }},
+		"open-files":            {"3", func(c *serveConfig) { c.engine.OpenFiles = 3 }},
+	}
+	var none serveConfig
+	serveFlags(&none, io.Discard).VisitAll(func(f *flag.Flag) {
+		row, ok := flags[f.Name]
+		require.True(t, ok, "--%s is not in the table", f.Name)
+		var got, want serveConfig
+		require.NoError(t, serveFlags(&got, io.Discard).Parse([]string{"--" + f.Name + "=" + row.text}))
+		serveFlags(&want, io.Discard)
+		require.NotEqual(t, want, got, f.Name)
+		row.want(&want)
+		require.Equal(t, want, got, f.Name)
+	})
+}
+
+// Goal: counts are whole numbers, and are written as such.
+func TestCount(t *testing.T) {
+	var v int
+	require.NoError(t, newCount(&v, 1).Set("2048"))
+	require.Equal(t, 2048, v)
+	require.Equal(t, "2048", newCount(&v, v).String())
+	for _, text := range []string{"", "-1", "2KiB", "1.5", "99999999999"} {
+		require.Error(t, newCount(&v, 1).Set(text), text)
+	}
 }
 
 // Goal: sizes are read and written in the units that people use.

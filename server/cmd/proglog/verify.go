@@ -26,7 +26,7 @@ func verify(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.W
 	if isTerminal(stderr) {
 		last := time.Now()
 		options.Progress = func(done, total int64) {
-			if time.Since(last) > 200*time.Millisecond {
+			if time.Since(last) > progressInterval {
 				last = time.Now()
 				fmt.Fprintf(stderr, "\r%d of %d MiB", done>>20, total>>20)
 			}
@@ -35,7 +35,7 @@ func verify(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.W
 	}
 	report, err := plog.Verify(ctx, dir, options)
 	if err != nil {
-		fmt.Fprintf(stderr, "proglog: %v\n", err)
+		fmt.Fprintf(stderr, "proglog verify: %v\n", err)
 		return exitFailed
 	}
 	printReport(stdout, dir, report)

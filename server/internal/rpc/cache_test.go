@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,5 +77,33 @@ func TestGetDescribes(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, list.GetLogs(), 1)
 		require.Equal(t, "no-store", info.ResponseHeader().Get("Cache-Control"))
+	}
+}
+
+// Goal: no answer to a POST may be kept, of any method, whether it succeeds or
+// fails, in any protocol: not even one that a GET may keep.
+func TestPostIsNotCached(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, rpc.Options{PublicCache: true}, nil)
+	s.fill(t, "a", "b")
+	log, err := s.engine.Log(t.Context(), "")
+	require.NoError(t, err)
+	for _, tc := range []struct{ path, body string }{
+		{producePath, `{"record":{}}`}, {producePath, `{}`}, {producePath, `{`},
+		{consumePath, fmt.Sprintf(`{"logId":%q}`, log.ID())}, {consumePath, `{"offset":99}`},
+		{"/log.v1.Log/GetLog", `{}`}, {"/log.v1.Log/GetLog", `{"log":"none"}`}, {"/log.v1.Log/Nothing", `{}`}, {"/nothing", `{}`},
+		{"/log.v1.Admin/ListLogs", `{}`}, {"/log.v1.Admin/PutLog", `{"log":"x"}`},
+		{"/log.v1.Admin/TrimLog", `{"log":"x"}`}, {"/log.v1.Admin/DeleteLog", `{"log":"x"}`}, {"/log.v1.Admin/DeleteLog", `{}`},
+	} {
+		res, err := newHTTPClient(t, false).Post(s.url+tc.path, "application/json", strings.NewReader(tc.body))
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, []string{"no-store"}, res.Header["Cache-Control"], tc)
+	}
+	for _, d := range dialects() {
+		ctx, info := connect.NewClientContext(ctxWithPatience(t))
+		_, err := s.client(t, d).Consume(ctx, &logv1.ConsumeRequest{LogId: log.ID()})
+		require.NoError(t, err)
+		require.Equal(t, "no-store", info.ResponseHeader().Get("Cache-Control"), d.name)
 	}
 }

@@ -14,8 +14,9 @@ import (
 type conn struct {
 	http.ResponseWriter
 	control *http.ResponseController
-	get     bool // it is a GET, which caches may answer
-	holding bool // flushes are held back
+	intake  *intake // the request's body
+	get     bool    // it is a GET, which caches may answer
+	holding bool    // flushes are held back
 	reads   *time.Timer
 	writes  *time.Timer
 
@@ -37,19 +38,25 @@ func (c *calls) wait() {
 	defer c.hold.Unlock()
 }
 
-// withConn lends handlers their request's conn.
-func withConn(next http.Handler, running *calls) http.Handler {
+// withConn lends handlers their request's conn. What the requests take counts
+// against the memory.
+func withConn(next http.Handler, running *calls, memory *budget, limits Limits) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		running.hold.RLock()
 		defer running.hold.RUnlock()
 		running.count.Add(1)
 		defer running.count.Add(-1)
 		c := &conn{ResponseWriter: w, control: http.NewResponseController(w), get: r.Method == http.MethodGet}
-		if r.Method != http.MethodPost {
-			w.Header().Set("Cache-Control", "no-store") // a handler that knows better says so
+		w.Header().Set("Cache-Control", "no-store") // a handler that knows better says so
+		most := limits.messageBytes()
+		if isJSON(r) {
+			most = limits.jsonBytes()
 		}
+		c.intake = newIntake(r, memory, int64(most), c.stopReading)
 		defer c.end()
-		next.ServeHTTP(c, r.WithContext(context.WithValue(r.Context(), connKey{}, c)))
+		r = r.WithContext(context.WithValue(r.Context(), connKey{}, c))
+		r.Body = c.intake
+		next.ServeHTTP(c, r)
 	})
 }
 
@@ -58,6 +65,8 @@ func withConn(next http.Handler, running *calls) http.Handler {
 func (c *conn) end() {
 	c.readWithin(0)
 	c.writeWithin(0)
+	c.intake.timer = arm(c.intake.timer, 0, nil)
+	c.intake.settle()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true

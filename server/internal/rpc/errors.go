@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -45,6 +46,23 @@ func draining() error {
 
 func logChanged() error {
 	return &refusal{code: connect.CodeFailedPrecondition, reason: logv1.Reason_REASON_LOG_CHANGED, text: "another log has taken this name"}
+}
+
+// libraryError keeps the code of an error of the protocol library, and its text
+// up to where that tells of the library's own parts.
+func libraryError(e *connect.Error) error {
+	text := e.Message()
+	switch {
+	case strings.HasPrefix(text, "get decompressor: "), strings.HasPrefix(text, "decompress: "):
+		text = "the message is not compressed as its headers say"
+	case strings.HasPrefix(text, "protocol error: incomplete envelope"):
+		text = "protocol error: incomplete envelope"
+	case strings.HasPrefix(text, "unmarshal message: "):
+		text = strings.TrimPrefix(text, "unmarshal message: ")
+		text = "the message cannot be decoded: " + strings.TrimLeft(strings.TrimPrefix(text, "proto:"), " \u00a0")
+	}
+	text, _, _ = strings.Cut(text, " - unable to determine")
+	return connect.NewError(e.Code(), text).WithCause(e)
 }
 
 // A verdict is what an error is on the wire.

@@ -26,6 +26,7 @@ type faulty struct {
 	wait   func() error
 	check  func() error
 	admin  func() error // of everything that describes or changes a log
+	open   func()       // before a log is looked up
 }
 
 func (f *faulty) asked() error {
@@ -58,6 +59,9 @@ func (f *faulty) List(ctx context.Context, prefix string, after *string, max int
 }
 
 func (f *faulty) Log(ctx context.Context, name string) (commitlog.CommitLog, error) {
+	if f.open != nil {
+		f.open()
+	}
 	log, err := f.Engine.Log(ctx, name)
 	if err != nil && f.admin != nil {
 		log, err = f.Engine.Log(ctx, "") // whatever the name: the fault decides

@@ -217,8 +217,9 @@ func TestStalledTail(t *testing.T) {
 	for range 32 {
 		s.fill(t, string(noise)) // more than windows and socket buffers hold
 	}
-	waiting, err := s.grpc(t).ConsumeStream(ctxWithPatience(t), &logv1.ConsumeRequest{Offset: 32})
+	waiting, err := s.grpc(t).ConsumeStream(ctxWithPatience(t), &logv1.ConsumeRequest{Offset: 31})
 	require.NoError(t, err)
+	requireNext(t, waiting, 31, string(noise), true) // the bound on that response must not outlast it
 	for _, d := range dialects() {
 		d.options = append(d.options, connecthttp.WithCompressors())
 		stalled, err := s.client(t, d).ConsumeStream(ctxWithPatience(t), &logv1.ConsumeRequest{})

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 
 	"connectrpc.com/connect/v2"
+	"google.golang.org/protobuf/proto"
 
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
 	"github.com/proglog/proglog/sdk/go/gen/log/v1/logv1connect"
@@ -51,7 +52,7 @@ func (s *Server) answer(next connect.ServerFunc) connect.ServerFunc {
 		v := judge(err)
 		if e, ok := errors.AsType[*connect.Error](err); ok && v.unmapped {
 			if e.Code() != connect.CodeUnknown {
-				return err // the protocol library's own: a malformed message
+				return libraryError(e) // a malformed message
 			}
 			// The library could not read or write, and its text may name addresses.
 			v = judge(invalid(logv1.Reason_REASON_INVALID_REQUEST, "the request could not be read"))
@@ -154,9 +155,27 @@ func (s *Server) bound(next connect.ServerFunc) connect.ServerFunc {
 				c.readWithin(s.limits.Unary)
 				stream = &openRequest{ServerStream: stream, conn: c}
 			}
+		case connect.StreamTypeClient, connect.StreamTypeBidi:
+			if c != nil {
+				c.intake.stall = s.limits.Stall
+				stream = &openRequests{ServerStream: stream, intake: c.intake}
+			}
 		}
 		return next(ctx, spec, stream)
 	}
+}
+
+// openRequests waits for each of a stream's requests to begin before anything is
+// kept for it. A handler that keeps one says so to the intake.
+type openRequests struct {
+	connect.ServerStream
+	intake *intake
+}
+
+func (o *openRequests) Receive(msg any) error {
+	o.intake.received(0) // the one before
+	o.intake.await()
+	return o.ServerStream.Receive(msg)
 }
 
 // openRequest ends the bound on a request's arrival when it has arrived.
@@ -169,6 +188,11 @@ func (o *openRequest) Receive(msg any) error {
 	err := o.ServerStream.Receive(msg)
 	if err == nil {
 		o.conn.readWithin(0)
+		size := 0
+		if m, ok := msg.(proto.Message); ok {
+			size = proto.Size(m)
+		}
+		o.conn.intake.received(int64(size))
 	}
 	return err
 }

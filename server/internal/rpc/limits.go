@@ -40,8 +40,9 @@ type Limits struct {
 	// default. A caller's own deadline can only be shorter.
 	Unary time.Duration
 
-	// Stall is how long a client may leave a stream's response unread before the
-	// stream is cut: 30 s by default. Waiting at the tail does not count.
+	// Stall is how long a client may leave a stream's response unread, or a request
+	// of a stream half sent, before the stream is cut: 30 s by default. Waiting at
+	// the tail does not count, nor does the time between requests.
 	Stall time.Duration
 
 	// QueueBytes bounds what one ProduceStream has received and not yet begun to
@@ -64,6 +65,16 @@ type Limits struct {
 	// StreamsPerConnection bounds the calls of one HTTP/2 connection at a time:
 	// 1,000 by default, so that ten connections carry ten thousand tails.
 	StreamsPerConnection int
+
+	// Connections bounds the connections that are open at a time: by default
+	// 10,000, and never more than half of the files that the process may open.
+	// One too many is closed as soon as it comes.
+	Connections int
+
+	// RequestMemory bounds, in bytes and for all calls together, what requests
+	// take from their first byte until they are answered, or a stream's until
+	// they are appended: 256 MiB by default. Beyond it requests are refused.
+	RequestMemory int
 }
 
 // Fixed bounds.
@@ -101,6 +112,8 @@ func (l Limits) withDefaults() Limits {
 		{&l.StrideBytes, 256 << 10},
 		{&l.CompressBytes, 1 << 10},
 		{&l.StreamsPerConnection, 1000},
+		{&l.Connections, min(mostConnections, openableConnections())},
+		{&l.RequestMemory, 256 << 20},
 	} {
 		if *f.field == 0 {
 			*f.field = f.value
@@ -143,6 +156,8 @@ func (l Limits) Validate() error {
 		{"stride bytes", l.StrideBytes, 1, 64 << 20},
 		{"compress bytes", l.CompressBytes, 1, 1 << 30},
 		{"streams per connection", l.StreamsPerConnection, 1, 1_000_000},
+		{"connections", l.Connections, 1, openableConnections()},
+		{"request memory", l.RequestMemory, 2 * messageFactor * l.jsonBytes(), 1 << 40}, // one request always fits
 	} {
 		if f.v < f.least || f.v > f.most {
 			return fmt.Errorf("the limit of %s is %d, outside %d to %d", f.name, f.v, f.least, f.most)

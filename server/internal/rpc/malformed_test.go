@@ -180,6 +180,10 @@ func (s *testServer) post(t *testing.T, client *http.Client, f framing, path str
 	defer res.Body.Close()
 	got, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
+	told := fmt.Sprint(string(got), res.Header, res.Trailer)
+	for _, part := range []string{"strconv", "connectgzip", "gzip:", "decompressor", "unexpected EOF", "proto:"} {
+		require.NotContains(t, told, part, "a part of the server")
+	}
 	if res.StatusCode == http.StatusOK || res.Header.Get("Content-Type") == "application/json" {
 		return outcome(t, res, got)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"connectrpc.com/connect/v2"
 	"connectrpc.com/connect/v2/connecthttp"
 )
 
@@ -48,4 +49,19 @@ func (m *procedureMux) unknown(what string, service bool) http.Handler {
 // isGRPC says whether a request is gRPC's or gRPC-Web's.
 func isGRPC(r *http.Request) bool {
 	return strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc")
+}
+
+// checkTimeout refuses a timeout of Connect that is no number, of which the
+// protocol library would tell in terms of its own.
+func checkTimeout(next http.Handler, errors *connecthttp.ErrorWriter) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		timeout := r.Header.Get("Connect-Timeout-Ms")
+		digits := strings.Trim(timeout, "0123456789") == "" && len(timeout) <= 10
+		if digits || isGRPC(r) || !errors.IsSupported(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		err := connect.NewError(connect.CodeInvalidArgument, "the timeout is not a number of milliseconds with at most ten digits")
+		_ = errors.Write(w, r, err) // it fails only if the client has gone
+	})
 }

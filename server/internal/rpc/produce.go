@@ -80,6 +80,9 @@ func (p *producing) receive(ctx context.Context) (err error) {
 		if err := p.bind(ctx, req); err != nil {
 			return err
 		}
+		if p.conn != nil {
+			p.conn.intake.received(int64(batchBytes(batch)))
+		}
 		if err := p.queue.put(ctx, batch); err != nil {
 			return err
 		}
@@ -110,6 +113,11 @@ func (p *producing) append(ctx context.Context) (err error) {
 			return err
 		}
 		acks, err := p.log.Append(ctx, batches...)
+		if p.conn != nil {
+			for _, b := range batches {
+				p.conn.intake.give(int64(batchBytes(b)))
+			}
+		}
 		select {
 		case p.acks <- acks:
 		case <-ctx.Done():

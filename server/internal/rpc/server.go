@@ -118,7 +118,7 @@ func New(engine commitlog.Engine, opts Options) (*Server, error) {
 	if opts.CheckHost {
 		handler = checkHost(handler, opts.ListenHost)
 	}
-	s.http = s.newHTTPServer(withConn(handler, &s.running), opts.Timeouts.withDefaults())
+	s.http = s.newHTTPServer(withConn(handler, &s.running, &budget{limit: int64(s.limits.RequestMemory)}, s.limits), opts.Timeouts.withDefaults())
 	return s, nil
 }
 
@@ -148,9 +148,10 @@ func (s *Server) routes(engine commitlog.Engine, opts Options) (http.Handler, er
 	}
 	mount := func(messageBytes int) http.Handler {
 		options := protocolOptions(s.limits, messageBytes)
-		mux := newProcedureMux(connecthttp.NewErrorWriter(options...))
+		errors := connecthttp.NewErrorWriter(options...)
+		mux := newProcedureMux(errors)
 		connecthttp.Mount(mux, server, options...)
-		return mux
+		return checkTimeout(mux, errors)
 	}
 	binary, json := mount(s.limits.messageBytes()), mount(s.limits.jsonBytes())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -190,7 +191,8 @@ func (s *Server) newHTTPServer(handler http.Handler, t Timeouts) *http.Server {
 // Serve answers what the listener accepts, until Drain or Close. It closes the
 // listener. It returns nil when it was asked to end.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	bounded := &boundedListener{Listener: l, limit: int64(s.limits.Connections), logger: s.logger}
+	if err := s.http.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	}
 	return nil

@@ -185,9 +185,10 @@ type ErrorDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Why the call failed.
 	Reason Reason `protobuf:"varint,1,opt,name=reason,proto3,enum=log.v1.Reason" json:"reason,omitempty"`
-	// The server guarantees that this call of Produce, or the request that ended
-	// this ProduceStream, appended nothing. It says nothing about an earlier try of
-	// the same request. False or absent: unknown, or another method.
+	// The server guarantees that this call of Produce appended nothing; on a
+	// ProduceStream, that none of the requests that got no response was appended. It
+	// says nothing about an earlier try of the same request. False or absent:
+	// unknown, or another method.
 	NothingAppended bool `protobuf:"varint,2,opt,name=nothing_appended,json=nothingAppended,proto3" json:"nothing_appended,omitempty"`
 	// The log's first offset (OFFSET_TRIMMED, OFFSET_UNWRITTEN); with DATA_DAMAGED,
 	// the first damaged offset.
