@@ -50,6 +50,9 @@ type SequenceGapError struct {
 }
 
 func (e *SequenceGapError) Error() string {
+	if e.Expected == 0 {
+		return "an epoch begins with sequence 0"
+	}
 	return fmt.Sprintf("sequence %d of epoch %d was expected", e.Expected, e.Epoch)
 }
 

@@ -116,6 +116,9 @@ func CheckLogName(name string) error {
 	if name == "" {
 		return nil
 	}
+	if strings.HasPrefix(name, "_proglog/") {
+		return &InvalidLogNameError{Why: "names that start with _proglog/ belong to the server"}
+	}
 	if len(name) > MaxLogNameBytes {
 		return &InvalidLogNameError{Why: fmt.Sprintf("it has %d bytes, more than %d", len(name), MaxLogNameBytes)}
 	}

@@ -221,7 +221,7 @@ func TestFullQueueIsOverloaded(t *testing.T) {
 	defer e.Close()
 	ctx := context.Background()
 	l := e.named("")
-	blocked, release := make(chan struct{}), make(chan struct{})
+	blocked, release := make(chan struct{}, 1), make(chan struct{})
 	fs.SetHook(func(op vfstest.Op) error {
 		if op.Kind == vfstest.OpWriteAt && op.Phase == vfstest.Before && path.Dir(op.Name) == journalDir {
 			select {

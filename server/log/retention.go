@@ -76,8 +76,9 @@ func (e *Engine) applyRetention() error {
 			continue
 		}
 		first, err := l.expired(ctx, e.options.Now())
-		if err == nil && first > l.Bounds().First {
-			_, err = l.Trim(ctx, first)
+		if first > l.Bounds().First {
+			_, trimErr := l.Trim(ctx, first)
+			err = errors.Join(err, trimErr)
 		}
 		if gone := (*commitlog.LogNotFoundError)(nil); err != nil && !errors.As(err, &gone) {
 			errs = append(errs, err)
@@ -86,29 +87,27 @@ func (e *Engine) applyRetention() error {
 	return errors.Join(errs...)
 }
 
-// expired returns the offset below which retention keeps nothing.
+// expired returns the offset below which retention keeps nothing. If damage
+// keeps one of its bounds from being found, the other still holds.
 func (l *Log) expired(ctx context.Context, now time.Time) (uint64, error) {
 	size := l.size.Load()
 	v := l.view.Load()
 	first := v.first
+	var failed error
 	if v.maxAge > 0 && len(v.segments) > 0 {
 		// Cheap for the many logs that have nothing to give up yet.
 		if limit := now.UnixNano() - v.maxAge; v.segments[0].Created < limit {
 			offset, err := l.FindTime(ctx, time.Unix(0, limit))
-			if err != nil {
-				return 0, err
-			}
+			failed = err
 			first = max(first, offset)
 		}
 	}
 	if v.maxBytes > 0 {
 		offset, err := v.keepBytes(int64(v.maxBytes), size)
-		if err != nil {
-			return 0, err
-		}
+		failed = errors.Join(failed, err)
 		first = max(first, offset)
 	}
-	return first, nil
+	return first, failed
 }
 
 // keepBytes returns the first offset of the latest frames that together have at
