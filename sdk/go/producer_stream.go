@@ -55,12 +55,14 @@ func (p *Producer) learn() {
 	if p.known { // only this goroutine sets it
 		return
 	}
-	ctx, _ := connect.NewClientContext(p.ctx)
-	res, err := p.c.log.GetLog(ctx, &logv1.GetLogRequest{Log: p.config.log})
+	res, e := p.ask(p.config.log)
+	if e != nil && e.Reason == ReasonLogNotFound {
+		// The first record may make the log, under the limits that hold for all.
+		res, e = p.ask("")
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
-		e := translate(ctx, err)
+	if e != nil {
 		p.known = e.FromServer && e.fate() == final
 		if e.FromServer && e.Code == CodeUnimplemented && !p.identity.chosen && len(p.flight) == 0 {
 			p.identity = identity{none: true}
@@ -80,6 +82,16 @@ func (p *Producer) learn() {
 	lower(&p.limits.ValueBytes, uint64(limits.GetValueBytes()))
 	lower(&p.limits.Headers, uint64(limits.GetHeaders()))
 	lower(&p.limits.HeaderBytes, uint64(limits.GetHeaderBytes()))
+}
+
+// ask asks for the bounds of a log, once.
+func (p *Producer) ask(log string) (*logv1.GetLogResponse, *Error) {
+	ctx, _ := connect.NewClientContext(p.ctx)
+	res, err := p.c.log.GetLog(ctx, &logv1.GetLogRequest{Log: log})
+	if err != nil {
+		return nil, translate(ctx, err)
+	}
+	return res, nil
 }
 
 // lower brings a bound down to the server's; 0: it does not tell.

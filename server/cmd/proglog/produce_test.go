@@ -80,7 +80,8 @@ func TestProduceTakesNamesBehindTwoDashes(t *testing.T) {
 // Goal: produce keeps to a server's limits that are lower than its own, and a line
 // over one of them stops it with its place and the flags that set limits.
 func TestProduceKeepsToTheServersLimits(t *testing.T) {
-	s := startServe(t, "--data-dir", t.TempDir(), "--max-batch-records", "100", "--max-batch-bytes", "1KiB", "--max-value-bytes", "2000")
+	s := startServe(t, "--data-dir", t.TempDir(), "--max-batch-records", "100", "--max-batch-bytes", "1KiB", "--max-value-bytes", "2000",
+		"--create-on-produce", "new/")
 	addr := "http://" + s.addr
 	var lines strings.Builder
 	for i := range 3000 {
@@ -90,6 +91,9 @@ func TestProduceKeepsToTheServersLimits(t *testing.T) {
 	short := strings.Repeat("\n", 1000)
 	requireOK(t, "produce", short, "--addr", addr)
 	assert.Equal(t, lines.String()+short, requireOK(t, "consume", "", "--addr", addr))
+
+	requireOK(t, "produce", short, "--addr", addr, "--log", "new/log") // which is not there yet
+	assert.Equal(t, short, requireOK(t, "consume", "", "--addr", addr, "--log", "new/log"))
 
 	r := runCommand(t, "produce", "good\n"+strings.Repeat("x", 2001)+"\nnever\n", "--addr", addr)
 	assert.Equal(t, exitFailed, r.code)
