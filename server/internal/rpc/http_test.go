@@ -217,9 +217,10 @@ func TestStalledTail(t *testing.T) {
 	for range 32 {
 		s.fill(t, string(noise)) // more than windows and socket buffers hold
 	}
-	waiting, err := s.grpc(t).ConsumeStream(ctxWithPatience(t), &logv1.ConsumeRequest{Offset: 31})
+	s.fill(t, "early")
+	waiting, err := s.grpc(t).ConsumeStream(ctxWithPatience(t), &logv1.ConsumeRequest{Offset: 32})
 	require.NoError(t, err)
-	requireNext(t, waiting, 31, string(noise), true) // the bound on that response must not outlast it
+	requireNext(t, waiting, 32, "early", true) // the bound on that response must not outlast it
 	for _, d := range dialects() {
 		d.options = append(d.options, connecthttp.WithCompressors())
 		stalled, err := s.client(t, d).ConsumeStream(ctxWithPatience(t), &logv1.ConsumeRequest{})
@@ -229,7 +230,7 @@ func TestStalledTail(t *testing.T) {
 		require.NoError(t, stalled.Close())
 	}
 	s.fill(t, "late")
-	requireNext(t, waiting, 32, "late", true)
+	requireNext(t, waiting, 33, "late", true)
 }
 
 // Goal: an upload that stops in the middle ends when a unary call's time is over.
