@@ -220,8 +220,9 @@ func TestProducerOverHTTP1AppendsNothing(t *testing.T) {
 	p, err := c.NewProducer(t.Context())
 	require.NoError(t, err)
 	future, err := p.Send(t.Context(), record("a"))
-	require.NoError(t, err)
-	_, err = future.Wait(t.Context())
+	if err == nil { // the producer may have ended before
+		_, err = future.Wait(t.Context())
+	}
 	requireOutcome(t, err, proglog.ErrNothingAppended)
 	assert.ErrorContains(t, err, "HTTP/2")
 }
