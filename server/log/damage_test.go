@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"path"
@@ -16,6 +17,8 @@ import (
 	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
 	"github.com/proglog/proglog/server/internal/vfs/vfstest"
+	"github.com/proglog/proglog/server/log/internal/frame"
+	"github.com/proglog/proglog/server/log/internal/journal"
 )
 
 // How long a test waits for what comes by itself, and how often it looks.
@@ -270,4 +273,51 @@ func TestLeavingWhileItIsWrittenIsUnknown(t *testing.T) {
 	require.NotErrorIs(t, err, commitlog.ErrOutcomeUnknown)
 	require.True(t, p.withdrawn)
 	require.True(t, errors.Is(err, context.Canceled))
+}
+
+// A group that was replaced by another whole one of the same number and place,
+// as a disk does that lost a write and shows what was there before, is seen by
+// the chain: everything else in it is right.
+func TestReplacedGroupIsRefused(t *testing.T) {
+	fs := vfstest.NewMem()
+	e := openMem(t, fs)
+	appendTo(t, e, "one")
+	name, pos := activeJournal(e)
+	appendTo(t, e, "two")
+	appendTo(t, e, "three", "four", "five")
+	whole := fs.CrashKeepNone()
+	require.Len(t, readable(t, openMem(t, whole.CrashKeepNone())), 5)
+
+	// The same engine would have written this in the place of "two".
+	group := readBlock(t, whole, name, pos)
+	forged := append([]byte{}, group...)
+	at := strings.Index(string(forged), "two")
+	require.Positive(t, at)
+	copy(forged[at:], "TWO")
+	refit(forged, e.named("").active().Seed)
+	overwrite(t, whole, name, pos, forged)
+	assertRefused(t, whole)
+}
+
+func readBlock(t *testing.T, fs *vfstest.Mem, name string, pos int64) []byte {
+	t.Helper()
+	f, err := fs.Open(name, vfs.Buffered)
+	require.NoError(t, err)
+	b := make([]byte, 4096)
+	_, err = f.ReadAt(b, pos)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	return b
+}
+
+// refit makes the checksums of a group of one frame right again, but not the
+// chains that others have already continued.
+func refit(group []byte, seed uint32) {
+	le := binary.LittleEndian
+	f := group[journal.GroupHeaderSize:]
+	length := le.Uint32(f[8:])
+	le.PutUint32(f[12:], frame.Checksum(f[frame.HeaderSize:frame.HeaderSize+length]))
+	le.PutUint32(f[4:], frame.Update(seed, f[8:frame.HeaderSize]))
+	le.PutUint32(group[16:], frame.Checksum(f[:frame.HeaderSize]))
+	le.PutUint32(group[4:], frame.Checksum(group[8:journal.GroupHeaderSize]))
 }

@@ -113,7 +113,7 @@ func (e *Engine) recover(t *table) error {
 	r.load(t)
 	j, found, err := journal.Open(e.journalConfig(), t.cut, r.replay)
 	if err != nil {
-		if damage := (*journal.DamageError)(nil); errors.As(err, &damage) {
+		if damage := (*journal.DamageError)(nil); errors.As(err, &damage) || errors.Is(err, errMismatch) {
 			return &CorruptError{What: "the journal", Cause: err}
 		}
 		return err

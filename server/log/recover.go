@@ -89,6 +89,10 @@ func (r *recovery) reportMissing() {
 	}
 }
 
+// errMismatch reports whole frames that cannot follow from what was before. No
+// crash leaves them.
+var errMismatch = errors.New("the journal does not fit its logs")
+
 // replay applies the frames of one group.
 func (r *recovery) replay(frames []byte) error {
 	for len(frames) > 0 {
@@ -122,7 +126,7 @@ func (r *recovery) meta(payload []byte) error {
 	in := tableReader{b: payload}
 	m := readMeta(&in)
 	if in.bad {
-		return errors.New("a log's settings are damaged, or of a later version")
+		return fmt.Errorf("%w: a log's settings are damaged, or of a later version", errMismatch)
 	}
 	l := r.byNumber[m.number]
 	if l == nil {
@@ -139,7 +143,7 @@ func (r *recovery) roll(h *frame.Header, payload []byte) error {
 	spec := readSpec(&in, h.Log)
 	l := r.byNumber[h.Log]
 	if in.bad || l == nil || spec.Base != l.end || spec.Chain != l.chain || int(spec.Number) != r.lastNumber(l)+1 {
-		return fmt.Errorf("segment %d of log %d does not follow from what was before", spec.Number, h.Log)
+		return fmt.Errorf("%w: segment %d of log %d does not follow from what was before", errMismatch, spec.Number, h.Log)
 	}
 	if g := l.active(); g != nil {
 		r.engine.dirty.sealed = append(r.engine.dirty.sealed, sealable{g, l.position})
@@ -166,18 +170,18 @@ func (r *recovery) lastNumber(l *Log) int {
 func (r *recovery) records(h *frame.Header, b []byte) error {
 	l := r.byNumber[h.Log]
 	if l == nil || l.active() == nil {
-		return fmt.Errorf("log %d is not known", h.Log)
+		return fmt.Errorf("%w: log %d is not known", errMismatch, h.Log)
 	}
 	g := l.active()
 	if _, err := frame.Parse(b, g.Seed); err != nil {
-		return fmt.Errorf("log %d: %w", h.Log, err)
+		return fmt.Errorf("%w: log %d: %w", errMismatch, h.Log, err)
 	}
 	if h.Segment == g.Number && h.Position == uint64(vfs.AlignUp(l.position)) {
 		l.position = vfs.AlignUp(l.position) // a checkpoint that was not completed made its cut here
 	}
 	if h.Base != l.end || h.Segment != g.Number || h.Position != uint64(l.position) || !frame.CheckChain(b, l.chain) {
-		return fmt.Errorf("log %d: a frame at offset %d, segment %d, position %d does not follow from offset %d, segment %d, position %d",
-			h.Log, h.Base, h.Segment, h.Position, l.end, g.Number, l.position)
+		return fmt.Errorf("%w: log %d: a frame at offset %d, segment %d, position %d does not follow from offset %d, segment %d, position %d",
+			errMismatch, h.Log, h.Base, h.Segment, h.Position, l.end, g.Number, l.position)
 	}
 	if !r.cut[l] {
 		r.cut[l] = true
