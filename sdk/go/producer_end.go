@@ -61,15 +61,18 @@ func (p *Producer) hopeless(err *Error) bool {
 	return time.Since(p.failing) >= p.config.giveUp
 }
 
-// renew takes another identity if the server does not know this one, as after
-// days of silence, and nothing that was sent under it is undecided.
+// renew takes another identity if the server does not know this one, and nothing
+// that was sent under it is undecided.
 func (p *Producer) renew(err *Error) bool {
 	next, ok := p.identity.renewed(err)
 	if !ok || len(p.flight) > 0 && p.flight[0].tried {
 		return false
 	}
-	// An identity that is new to the server cannot be forgotten.
-	if err.Reason == ReasonSequenceForgotten && len(p.flight) > 0 && p.flight[0].sequence == 0 {
+	// A producer that is not known any more, after it had acks, was silent for
+	// days; or the log is another one now, such as of a data directory that was
+	// made anew. The caller has to know: records would go on where those before
+	// them are not.
+	if err.Reason == ReasonSequenceForgotten {
 		return false
 	}
 	p.identity = next

@@ -50,6 +50,9 @@ func (e *Engine) openDir() (err error) {
 	if err := e.fs.MkdirAll("."); err != nil {
 		return err
 	}
+	if _, err := readIdentity(e.fs); errors.Is(err, ErrNotDataDir) {
+		return err // before anything is written into somebody else's directory
+	}
 	if e.lock, err = e.fs.Lock(lockName, lockHolder()); err != nil {
 		return err
 	}

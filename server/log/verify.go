@@ -196,7 +196,7 @@ func (v *verifier) journal(t *table, id [16]byte, logs map[uint64]*replayed, lis
 	if err != nil {
 		v.problem(Problem{File: journalDir, Text: err.Error()})
 	}
-	v.report.Journal, v.report.Torn = found.Groups, found.Torn
+	v.report.Journal, v.report.Torn = found.Groups, found.Torn && err == nil
 	v.report.Bytes += found.Bytes
 }
 

@@ -62,11 +62,11 @@ func printReport(w io.Writer, dir string, r *plog.Report) {
 		}
 	}
 	if r.Torn {
-		fmt.Fprintln(w, "note: the journal ends in an unfinished write, as a crash leaves it; nobody was told that it is durable, and the next start drops it")
+		fmt.Fprintln(w, "note: the journal ends in what is taken for an unfinished write, as a crash leaves it: nothing proves that it was ever whole, and the next start drops it")
 	}
 	fmt.Fprintf(w, "%s: %d logs, %d records, %d bytes read; %d groups wait in the journal for the next start\n", dir, r.Logs, r.Records, r.Bytes, r.Journal)
 	if len(r.Problems) == 0 {
-		fmt.Fprintln(w, "every byte is as it was written")
+		fmt.Fprintln(w, "no damage: every record, checksum and chain is as it was written")
 		return
 	}
 	fmt.Fprintln(w, "Copy the directory before anything else. Everything outside the ranges above can still be read through the server,")

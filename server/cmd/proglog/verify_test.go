@@ -50,20 +50,20 @@ func flipValue(t *testing.T, dir, text string) {
 	require.True(t, flipped, "no file holds %q", text)
 }
 
-// Goal: verify exits 0 if every byte is as it was written, and 1 if something is
+// Goal: verify exits 0 if everything is as it was written, and 1 if something is
 // damaged, of which it names the records, or the file where it is not records.
 func TestVerifyTellsDamage(t *testing.T) {
 	dir := filledDir(t)
 	r := runVerify(t, dir)
 	assert.Equal(t, exitOK, r.code, r.stderr)
 	assert.Contains(t, r.stdout, "1 logs, 3 records")
-	assert.Contains(t, r.stdout, "every byte is as it was written")
+	assert.Contains(t, r.stdout, "no damage: every record, checksum and chain is as it was written")
 
 	flipValue(t, filepath.Join(dir, "segments"), "second")
 	r = runVerify(t, dir)
 	assert.Equal(t, exitFailed, r.code)
 	assert.Regexp(t, regexp.MustCompile(`(?m)^DAMAGED: the default log, offsets 0 to 2 \(3 records\): .+$`), r.stdout)
-	assert.NotContains(t, r.stdout, "every byte is as it was written")
+	assert.NotContains(t, r.stdout, "no damage: every record, checksum and chain is as it was written")
 	assert.Empty(t, r.stderr)
 
 	// A reader is told which records it is about, and how to go on.
