@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/proglog/proglog/server/commitlog"
+	"github.com/proglog/proglog/server/internal/vfs"
 	"github.com/proglog/proglog/server/log/internal/journal"
 	"github.com/proglog/proglog/server/log/internal/segment"
 )
@@ -119,7 +120,7 @@ func (e *Engine) cutNow() cut {
 	e.bury()
 	cutPositions(e.logs)
 	k := cut{
-		table:   table{cut: e.committer.journal.Cut(), logs: e.numbers, rows: make([]row, len(e.logs))},
+		table:   table{cut: e.committer.journal.Cut(), logs: e.numbers, life: e.life, rows: make([]row, len(e.logs))},
 		dirty:   e.dirty.take(len(e.dirty.segments)),
 		sealed:  e.dirty.sealed,
 		created: e.dirty.created,
@@ -189,6 +190,7 @@ func (e *Engine) complete(k cut) error {
 		return err
 	}
 	e.committer.journal.Free(k.table.cut)
+	e.keepReserve()
 	return nil
 }
 
@@ -198,7 +200,17 @@ func (e *Engine) complete(k cut) error {
 func (e *Engine) writeTable(t *table) error {
 	e.tableSeq++
 	t.seq = e.tableSeq
-	err := replaceFile(e.fs, checkpointName, t.encode(e.id))
+	content := func(stamp vfs.Stamp) []byte {
+		t.stamp = stamp
+		b := t.encode(e.id)
+		e.tableSize = int64(len(b))
+		return b
+	}
+	err := replaceFile(e.fs, checkpointName, content)
+	if isFull(err) && spendReserve(e.fs) {
+		e.reserve = 0
+		err = replaceFile(e.fs, checkpointName, content)
+	}
 	if err == nil {
 		return nil
 	}

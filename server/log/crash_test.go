@@ -85,6 +85,7 @@ func simOptions(fs *vfstest.Mem, rng *rand.Rand) Options {
 		JournalFiles:     3,
 		GroupBytes:       16 << 10,
 		FreeBytes:        1,
+		ReserveBytes:     8192,
 		OpenFiles:        3,
 		SealAfter:        -1,
 		inline:           true,

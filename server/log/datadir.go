@@ -82,7 +82,7 @@ func writeIdentity(fsys vfs.FS, random func([]byte)) (id [16]byte, err error) {
 	le.PutUint32(b[12:], formatMajor)
 	copy(b[16:32], id[:])
 	le.PutUint32(b[8:], frame.Checksum(b[12:]))
-	return id, replaceFile(fsys, identityName, b)
+	return id, replaceFile(fsys, identityName, func(vfs.Stamp) []byte { return b })
 }
 
 // lockHolder is what others are told of who has the directory.

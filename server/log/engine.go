@@ -19,6 +19,7 @@ type Engine struct {
 	options  Options
 	fs       vfs.FS
 	id       [16]byte
+	life     [16]byte // see life.go
 	lock     io.Closer
 	segments *segment.Set
 
@@ -40,7 +41,9 @@ type Engine struct {
 	removing int                // callers that remove what they took of it
 
 	checkpointMu sync.Mutex // one checkpoint at a time
-	tableSeq     uint64     // guarded by checkpointMu
+	tableSeq     uint64     // this and the next two are guarded by checkpointMu
+	tableSize    int64      // bytes of the latest one
+	reserve      int64      // bytes of the reserve; 0: not known to be there
 	wanted       chan struct{}
 
 	closing   chan struct{} // closed when Close begins

@@ -18,7 +18,7 @@ import (
 // newLog makes a log as its first meta says: empty, at the offset that it is to
 // begin with.
 func (e *Engine) newLog(m meta) *Log {
-	return &Log{engine: e, number: m.number, name: m.name, id: m.id, meta: m, end: m.first}
+	return &Log{engine: e, number: m.number, name: m.name, id: e.logID(m.id), meta: m, end: m.first}
 }
 
 // set takes over a meta, with what follows from it. The caller holds commitMu.

@@ -16,6 +16,9 @@ import (
 // recovers it after a crash: what the journal holds beyond the last checkpoint
 // goes to the segments, and a new checkpoint is made, before Open returns.
 //
+// A directory that is a copy, as after a restore from a backup, is another one to
+// those who read it: its logs get new ids. See [Adopt].
+//
 // It refuses, changing nothing, a directory that another process has
 // (*vfs.LockedError), one that is not proglog's ([ErrNotDataDir]), one of an
 // unknown format, and one whose journal or table is damaged in a way that no
@@ -26,6 +29,15 @@ func Open(dir string, options Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine options: %w", err)
 	}
+	e, err := open(dir, o)
+	if isFull(err) && spendReserve(o.FS) {
+		o.Logger.Warn("the disk is full: the reserve is spent on the start", "error", err)
+		e, err = open(dir, o)
+	}
+	return e, err
+}
+
+func open(dir string, o Options) (*Engine, error) {
 	e := &Engine{
 		options: o, fs: o.FS,
 		names: map[string]*Log{}, graves: map[string]*Log{}, renamed: map[string]*Log{}, wanted: make(chan struct{}, 1),
@@ -88,6 +100,8 @@ func (e *Engine) openDir() (err error) {
 	}
 	if t == nil {
 		t = &table{}
+	} else if err := e.recognise(t); err != nil {
+		return err
 	}
 	e.segments = segment.NewSet(e.fs, segmentsDir, e.id, e.options.OpenFiles, e.options.IndexCacheBytes)
 	if err := e.recover(t); err != nil {
@@ -124,10 +138,16 @@ func (e *Engine) recover(t *table) error {
 	e.committer.journal = j
 	e.tableSeq = t.seq
 	r.finish()
-	if err := e.complete(e.cutNow()); err != nil {
-		return errors.Join(err, j.Close())
+	// The table comes before the journal's next file: what is freed by it may be
+	// all the space there is.
+	err = e.complete(e.cutNow())
+	if err == nil {
+		err = j.Start()
 	}
-	if err := e.sweep(); err != nil {
+	if err == nil {
+		err = e.sweep()
+	}
+	if err != nil {
 		return errors.Join(err, j.Close())
 	}
 	if found.Groups > 0 || found.Torn {

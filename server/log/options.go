@@ -23,6 +23,7 @@ const (
 	DefaultGroupBytes       = 1 << 20
 	DefaultFreeBytes        = 64 << 20
 	DefaultIndexCacheBytes  = 64 << 20
+	DefaultReserveBytes     = 1 << 20
 	DefaultSealAfter        = 100 * time.Millisecond
 	DefaultRetentionEvery   = time.Second
 )
@@ -59,6 +60,11 @@ type Options struct {
 	// still has to move into segments; below it an append fails with
 	// [commitlog.ErrStorageFull]. 64 MiB by default.
 	FreeBytes int64
+
+	// ReserveBytes is how much space is set aside for the checkpoints and the start
+	// on a disk that is full to the last block: 1 MiB by default, more if there are
+	// so many logs that a checkpoint needs it.
+	ReserveBytes int64
 
 	// IndexCacheBytes bounds the memory for indexes of sealed segments: 64 MiB
 	// by default.
@@ -124,6 +130,7 @@ func (o Options) withDefaults(dir string) (Options, error) {
 	def(&o.GroupBytes, DefaultGroupBytes)
 	def(&o.FreeBytes, DefaultFreeBytes)
 	def(&o.IndexCacheBytes, DefaultIndexCacheBytes)
+	def(&o.ReserveBytes, DefaultReserveBytes)
 	largest := o.largestGroup()
 	def(&o.JournalFileBytes, max(DefaultJournalFileBytes, largest))
 	defInt := func(v *int, d int) {
@@ -164,7 +171,7 @@ func (o Options) withDefaults(dir string) (Options, error) {
 		return o, fmt.Errorf("segments of %d bytes: outside %d to %d", o.SegmentBytes, 4096, maxSegmentBytes)
 	case o.Dedup.Acks < 1 || o.Dedup.Producers < 1 || o.Dedup.MaxAge <= 0:
 		return o, errors.New("the window in which retries are recognised is empty")
-	case o.QueueBytes < 1 || o.QueueBatches < 1 || o.GroupBytes < 1 || o.OpenFiles < 1 || o.FreeBytes < 0 || o.IndexCacheBytes < 0:
+	case o.QueueBytes < 1 || o.QueueBatches < 1 || o.GroupBytes < 1 || o.OpenFiles < 1 || o.FreeBytes < 0 || o.IndexCacheBytes < 0 || o.ReserveBytes < 1:
 		return o, errors.New("a size or a count is negative")
 	}
 	return o, nil

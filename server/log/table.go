@@ -62,7 +62,11 @@ type table struct {
 	seq  uint64 // of the table: 1, 2, 3, …
 	cut  journal.Cut
 	logs uint64 // numbers given so far
-	rows []row
+	// life is new whenever the directory is found to be a copy, and part of every
+	// log's id; stamp is that of the file itself, by which a copy is found.
+	life  [16]byte
+	stamp vfs.Stamp
+	rows  []row
 }
 
 // errTable reports bytes that are not a table of this format.
@@ -168,6 +172,9 @@ func (t *table) encode(dirID [16]byte) []byte {
 	b = le.AppendUint64(b, t.cut.Seq)
 	b = le.AppendUint32(b, t.cut.Chain)
 	b = le.AppendUint64(b, t.logs)
+	b = append(b, t.life[:]...)
+	b = le.AppendUint64(b, t.stamp.Inode)
+	b = le.AppendUint64(b, uint64(t.stamp.Born))
 	b = le.AppendUint32(b, uint32(len(t.rows)))
 	for i := range t.rows {
 		b = t.rows[i].append(b)
@@ -191,6 +198,8 @@ func decodeTable(b []byte, dirID [16]byte) (*table, error) {
 	t := &table{seq: r.u64()}
 	t.cut = journal.Cut{File: r.u64(), Position: int64(r.u64()), Seq: r.u64(), Chain: r.u32()}
 	t.logs = r.u64()
+	t.life = [16]byte(r.bytes(16))
+	t.stamp = vfs.Stamp{Inode: r.u64(), Born: int64(r.u64())}
 	for n := r.u32(); n > 0 && !r.bad; n-- {
 		t.rows = append(t.rows, readRow(&r))
 	}
@@ -201,19 +210,23 @@ func decodeTable(b []byte, dirID [16]byte) (*table, error) {
 }
 
 // replaceFile makes a file's new content durable as a whole: after a crash the
-// name has the old content or the new.
-func replaceFile(fs vfs.FS, name string, content []byte) error {
+// name has the old content or the new. The content may tell the new file's stamp.
+func replaceFile(fs vfs.FS, name string, content func(vfs.Stamp) []byte) error {
 	temp := name + ".tmp"
 	_ = fs.Remove(temp) // usually it is not there
 	f, err := fs.Create(temp, vfs.Buffered)
 	if err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(content, 0); err != nil {
+	stamp, err := fs.Stamp(temp)
+	if err == nil {
+		_, err = f.WriteAt(content(stamp), 0)
+	}
+	if err != nil {
 		return errors.Join(err, f.Close(), fs.Remove(temp))
 	}
 	if err := f.Sync(); err != nil {
-		return errors.Join(&syncError{err}, f.Close())
+		return &syncError{errors.Join(err, f.Close())}
 	}
 	if err := f.Close(); err != nil {
 		return &syncError{err}

@@ -55,6 +55,7 @@ func TestFileSystemsAnswerAlike(t *testing.T) {
 		"modes see each other's writes":        testModesAgree,
 		"a lock is held once":                  testLock,
 		"free space":                           testFree,
+		"a stamp tells a file from its copy":   testStamp,
 	}
 	for system, make := range systems {
 		for row, test := range rows {
@@ -270,4 +271,38 @@ func testFree(t *testing.T, sys vfs.FS) {
 	free, err := sys.Free()
 	require.NoError(t, err)
 	assert.Positive(t, free)
+}
+
+func testStamp(t *testing.T, sys vfs.FS) {
+	write := func(name, content string) {
+		f, err := sys.Create(name, vfs.Buffered)
+		require.NoError(t, err)
+		_, err = f.WriteAt([]byte(content), 0)
+		require.NoError(t, err)
+		require.NoError(t, f.Sync())
+		require.NoError(t, f.Close())
+	}
+	write("a", "x")
+	first, err := sys.Stamp("a")
+	require.NoError(t, err)
+	require.NotZero(t, first, "the file systems that tests run on know their files")
+
+	f, err := sys.Open("a", vfs.Buffered)
+	require.NoError(t, err)
+	_, err = f.WriteAt([]byte("longer"), 0)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	require.NoError(t, sys.Rename("a", "b"))
+	again, err := sys.Stamp("b")
+	require.NoError(t, err)
+	assert.False(t, first.Differs(again), "content and name may change: %v, %v", first, again)
+
+	write("c", "longer")
+	copied, err := sys.Stamp("c")
+	require.NoError(t, err)
+	assert.True(t, first.Differs(copied), "%v, %v", first, copied)
+
+	_, err = sys.Stamp("none")
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+	assert.False(t, first.Differs(vfs.Stamp{}), "what is not known does not differ")
 }

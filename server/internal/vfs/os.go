@@ -118,6 +118,25 @@ func (o osFS) Size(name string) (int64, error) {
 	return info.Size(), nil
 }
 
+func (o osFS) Stamp(name string) (Stamp, error) {
+	p, err := o.path("stamp", name)
+	if err != nil {
+		return Stamp{}, err
+	}
+	info, err := os.Lstat(p)
+	if err != nil {
+		return Stamp{}, err
+	}
+	if err := checkRegular("stamp", p, info); err != nil {
+		return Stamp{}, err
+	}
+	s, err := stamp(p)
+	if err != nil {
+		return Stamp{}, &fs.PathError{Op: "stamp", Path: p, Err: err}
+	}
+	return s, nil
+}
+
 func (o osFS) Free() (uint64, error) {
 	var st unix.Statfs_t
 	if err := ignoreInterrupts(func() error { return unix.Statfs(o.root, &st) }); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -143,4 +144,29 @@ func ignoreInvalid(err error) error {
 		return nil
 	}
 	return err
+}
+
+// unstable are the file systems that may number a file anew at each mount.
+var unstable = []int64{unix.FUSE_SUPER_MAGIC, unix.V9FS_MAGIC, unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC}
+
+func stamp(p string) (Stamp, error) {
+	var st unix.Statx_t
+	err := ignoreInterrupts(func() error {
+		return unix.Statx(unix.AT_FDCWD, p, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO|unix.STATX_BTIME, &st)
+	})
+	if err != nil {
+		return Stamp{}, err
+	}
+	var s Stamp
+	if st.Mask&unix.STATX_BTIME != 0 {
+		s.Born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+	}
+	var where unix.Statfs_t
+	if err := ignoreInterrupts(func() error { return unix.Statfs(p, &where) }); err != nil {
+		return Stamp{}, err
+	}
+	if !slices.Contains(unstable, int64(where.Type)) {
+		s.Inode = st.Ino
+	}
+	return s, nil
 }

@@ -2,7 +2,11 @@
 
 package vfs
 
-import "os"
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
 
 // Elsewhere, which is macOS, for development: there is no O_DIRECT and no way
 // to drop a file's cache, so a direct write is a buffered one with a sync, and
@@ -34,3 +38,12 @@ func writeDirect(f *os.File, p []byte, position int64) (int, error) {
 
 // dataSync is F_FULLFSYNC on macOS: plain fsync leaves data in the drive's cache.
 func dataSync(f *os.File) error { return f.Sync() }
+
+// stamp leaves the birth out: on macOS a copy can take it along.
+func stamp(p string) (Stamp, error) {
+	var st unix.Stat_t
+	if err := ignoreInterrupts(func() error { return unix.Lstat(p, &st) }); err != nil {
+		return Stamp{}, err
+	}
+	return Stamp{Inode: st.Ino}, nil
+}

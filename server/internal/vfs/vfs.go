@@ -56,6 +56,9 @@ type FS interface {
 	ReadDir(dir string) ([]string, error)
 	// Size returns a file's size without opening it.
 	Size(name string) (int64, error)
+	// Stamp tells a file from every copy of it: it stays the same for the life of
+	// the file, whatever its name and content become.
+	Stamp(name string) (Stamp, error)
 	// SyncDir makes the entries of a directory durable.
 	SyncDir(dir string) error
 	// Lock takes the exclusive lock that the named file stands for, making the
@@ -80,6 +83,22 @@ type File interface {
 	Truncate(size int64) error
 	Size() (int64, error)
 	Close() error
+}
+
+// A Stamp is what a file system alone can give a file, and no copying program
+// can: the number of its inode, and when that was made. Zero is not known.
+type Stamp struct {
+	Inode uint64
+	Born  int64 // nanoseconds since 1970
+}
+
+// Differs says whether two stamps are certainly of two files. The birth decides
+// where both know it: some file systems number their files anew at each mount.
+func (s Stamp) Differs(other Stamp) bool {
+	if s.Born != 0 && other.Born != 0 {
+		return s.Born != other.Born
+	}
+	return s.Inode != 0 && other.Inode != 0 && s.Inode != other.Inode
 }
 
 // LockedError reports that someone else holds a lock.

@@ -48,7 +48,7 @@ func (m *Mem) crash(rng *rand.Rand) *Mem {
 func (m *Mem) successor(root *dir) *Mem {
 	next := NewMem()
 	next.root = root
-	next.capacity = m.capacity
+	next.capacity, next.inodes = m.capacity, m.inodes
 	return next
 }
 
@@ -93,7 +93,7 @@ func (n *inode) afterCrash(rng *rand.Rand) *inode {
 	}
 	disk.cut(size)
 	return &inode{
-		size: size, cache: disk.clone(),
+		number: n.number, size: size, cache: disk.clone(),
 		diskSize: size, disk: disk,
 		lowest: size, highest: size,
 	}

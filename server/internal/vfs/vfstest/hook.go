@@ -25,12 +25,13 @@ const (
 	OpSyncDir
 	OpLock
 	OpFree
+	OpStamp
 )
 
 func (k Kind) String() string {
 	names := [...]string{
 		"", "open", "create", "read", "write", "sync", "truncate", "rename", "remove", "mkdir",
-		"readdir", "size", "syncdir", "lock", "free",
+		"readdir", "size", "syncdir", "lock", "free", "stamp",
 	}
 	return names[k]
 }

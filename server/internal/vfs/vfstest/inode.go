@@ -13,6 +13,7 @@ import (
 // crash leaves any of its versions, or what the disk had. Lost: its sync
 // failed, the cache still shows it, and no later sync will write it.
 type inode struct {
+	number   uint64
 	size     int64
 	cache    content
 	diskSize int64

@@ -27,6 +27,7 @@ import (
 type Mem struct {
 	mu       sync.RWMutex
 	root     *dir
+	inodes   uint64
 	capacity int64 // bytes that fit; without a limit, more than anyone writes
 
 	hook              atomic.Pointer[Hook]
@@ -176,7 +177,8 @@ func (m *Mem) create(name string) (*inode, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &inode{}
+	m.inodes++
+	n := &inode{number: m.inodes}
 	d.apply(change{kind: changeSet, name: path.Base(name), what: entry{file: n}})
 	return n, nil
 }
@@ -253,6 +255,20 @@ func (m *Mem) Size(name string) (int64, error) {
 		return 0, pathError(OpSize, name, err)
 	}
 	return n.size, nil
+}
+
+// Stamp implements [vfs.FS]. A crash leaves files what they are.
+func (m *Mem) Stamp(name string) (vfs.Stamp, error) {
+	if err := m.begin(Op{Kind: OpStamp, Name: name}); err != nil {
+		return vfs.Stamp{}, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	n, err := m.findFile(name)
+	if err != nil {
+		return vfs.Stamp{}, pathError(OpStamp, name, err)
+	}
+	return vfs.Stamp{Inode: n.number}, nil
 }
 
 // Free implements [vfs.FS].

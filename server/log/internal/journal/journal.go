@@ -44,9 +44,11 @@ type Cut struct {
 type Journal struct {
 	cfg Config
 
-	seq    uint64 // of the next group
-	chain  uint32
-	sealed bool // the last group is an empty one, which proves the one before
+	seq     uint64 // of the next group
+	chain   uint32
+	end     Cut    // what Open found
+	highest uint64 // number of a file that Open found
+	sealed  bool   // the last group is an empty one, which proves the one before
 
 	mu      sync.Mutex
 	active  *file
@@ -197,10 +199,15 @@ func (j *Journal) Seal(g *Group) error {
 	return nil
 }
 
-// Cut returns the place behind the last group.
+// Cut returns the place behind the last group. Before Start that is in the file
+// where the last group was found, from which the next one is looked for in all
+// later files.
 func (j *Journal) Cut() Cut {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.active == nil {
+		return Cut{File: j.end.File, Position: j.end.Position, Seq: j.seq, Chain: j.chain}
+	}
 	return Cut{File: j.active.number, Position: j.pos, Seq: j.seq, Chain: j.chain}
 }
 

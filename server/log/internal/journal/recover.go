@@ -35,9 +35,9 @@ type Scanned struct {
 }
 
 // Open reads the groups from the cut on, gives each one's frames to apply, in
-// order, and returns a journal that goes on in a file of its own: never in the
-// range where a write may have failed. What was read stays in its files until
-// Free. For a new directory, from is the zero Cut.
+// order, and returns a journal that its owner is to Start, and may Free before.
+// What was read stays in its files until Free. For a new directory, from is the
+// zero Cut, and the journal is started.
 func Open(cfg Config, from Cut, apply func(frames []byte) error) (*Journal, Scanned, error) {
 	s := &scan{cfg: cfg}
 	if err := s.open(vfs.Direct); err != nil {
@@ -47,15 +47,18 @@ func Open(cfg Config, from Cut, apply func(frames []byte) error) (*Journal, Scan
 	if err != nil {
 		return nil, found, errors.Join(err, s.close())
 	}
-	j := &Journal{cfg: cfg, slots: map[int]bool{}, seq: found.End.Seq + 1, chain: found.End.Chain, sealed: true}
+	j := &Journal{
+		cfg: cfg, slots: map[int]bool{}, sealed: true,
+		// The number of a group that was cut off is not given again.
+		seq: found.End.Seq + 1, chain: found.End.Chain, end: found.End, highest: from.File,
+	}
 	if found.End.Seq > 0 {
 		j.synced = found.End.Seq - 1
 	}
 	j.changed.L = &j.mu
-	highest := from.File
 	for _, f := range s.files {
 		used := f.number >= from.File && f.number <= found.End.File && f.number != 0
-		highest = max(highest, f.number)
+		j.highest = max(j.highest, f.number)
 		switch {
 		case used:
 			j.live = append(j.live, f)
@@ -70,14 +73,23 @@ func Open(cfg Config, from Cut, apply func(frames []byte) error) (*Journal, Scan
 		}
 		j.slots[f.slot] = true
 	}
-	if err := j.start(highest + 1); err != nil {
-		return nil, found, errors.Join(err, s.close())
+	if from == (Cut{}) {
+		if err := j.Start(); err != nil {
+			return nil, found, errors.Join(err, s.close())
+		}
 	}
 	return j, found, nil
 }
 
-// start gives the journal its first file to write to, and the one after.
-func (j *Journal) start(number uint64) error {
+// Start gives the journal a file of its own to go on in, never the range where
+// a write may have failed, and the one after. It does nothing when it has that.
+func (j *Journal) Start() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.active != nil {
+		return nil
+	}
+	number := j.highest + 1
 	for range 2 {
 		var f *file
 		slot := -1
@@ -238,12 +250,9 @@ func (s *scan) run(from Cut, apply func([]byte) error) (Scanned, error) {
 			return found, err
 		}
 		if err != nil {
-			if next := s.file(f.number + 1); next != nil {
-				at := Cut{File: next.number, Position: firstGroup, Seq: found.End.Seq, Chain: found.End.Chain}
-				if _, _, _, nextErr := s.group(next, &at); nextErr == nil {
-					f, found.End = next, at
-					continue
-				}
+			if next := s.goesOn(f, &found.End); next != nil {
+				f, found.End.File, found.End.Position = next, next.number, firstGroup
+				continue
 			}
 			return found, s.judgeEnd(f, &found, err)
 		}
@@ -255,6 +264,21 @@ func (s *scan) run(from Cut, apply func([]byte) error) (Scanned, error) {
 		found.Groups++
 		found.Bytes += n
 	}
+}
+
+// goesOn returns the later file that begins with the group which is not at the
+// end of this one. Files between them may have been made ready and never written.
+func (s *scan) goesOn(f *file, end *Cut) *file {
+	for _, later := range s.files {
+		if later.number <= f.number {
+			continue
+		}
+		at := Cut{File: later.number, Position: firstGroup, Seq: end.Seq, Chain: end.Chain}
+		if _, _, _, err := s.group(later, &at); err == nil {
+			return later
+		}
+	}
+	return nil
 }
 
 // group reads the group at a cut, whole and checked. b is valid until the next

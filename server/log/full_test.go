@@ -1,0 +1,95 @@
+package log
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/proglog/proglog/server/commitlog"
+	"github.com/proglog/proglog/server/internal/vfs/vfstest"
+)
+
+// On a disk that is full to the last byte a start serves all that was acked,
+// trims make room, and appends go on by themselves once there is some.
+//
+// Method: a workload is stopped at every one of its appends, by Close or by a
+// kill, which leaves the page cache, and the disk is filled up before the next
+// start; in every third case twice, so that the reserve was spent before.
+func TestStartOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	const appends = 120
+	for _, clean := range []bool{true, false} {
+		for n := 1; n <= appends; n++ {
+			t.Run(fmt.Sprintf("clean %v, after %d appends", clean, n), func(t *testing.T) {
+				fs := vfstest.NewMem()
+				e := openMem(t, fs)
+				want := fill(t, e, n)
+				if clean {
+					require.NoError(t, e.Close())
+				}
+				for range 1 + n%3/2 {
+					fs = fs.CrashKeepAll()
+					fillUp(t, fs)
+					e = openMem(t, fs)
+					require.Equal(t, want, readable(t, e))
+				}
+				_, err := e.named("").Append(context.Background(), oneBatch("no room"))
+				require.ErrorIs(t, err, commitlog.ErrStorageFull)
+				_, err = e.named("").Trim(context.Background(), uint64(n/2))
+				require.NoError(t, err)
+				require.Equal(t, want[n/2:], readable(t, e))
+
+				fs.SetCapacity(math.MaxInt64 / 2)
+				e.committer.space.asked = e.committer.space.asked.Add(-spaceEvery)
+				appendTo(t, e, "room")
+				require.Equal(t, append(want[n/2:], "room"), readable(t, e))
+				require.NoError(t, e.Close())
+			})
+		}
+	}
+}
+
+func fill(t *testing.T, e *Engine, n int) (values []string) {
+	t.Helper()
+	for i := range n {
+		values = append(values, fmt.Sprintf("%d %s", i, strings.Repeat("x", i*97%3000)))
+		appendTo(t, e, values[i])
+	}
+	return values
+}
+
+func fillUp(t *testing.T, fs *vfstest.Mem) {
+	t.Helper()
+	fs.SetCapacity(math.MaxInt64 / 2)
+	free, err := fs.Free()
+	require.NoError(t, err)
+	fs.SetCapacity(math.MaxInt64/2 - int64(free))
+	free, err = fs.Free()
+	require.NoError(t, err)
+	require.Zero(t, free)
+}
+
+// The checkpoints of a long time on a full disk need the reserve, get it, and
+// leave one behind.
+func TestReserveOutlastsAFullDisk(t *testing.T) {
+	t.Parallel()
+	fs := vfstest.NewMem()
+	e := openMem(t, fs)
+	want := fill(t, e, 60)
+	fillUp(t, fs)
+	for i := range 20 {
+		_, err := e.named("").Trim(context.Background(), uint64(i))
+		require.NoError(t, err)
+		require.NoError(t, e.checkpoint(), "checkpoint %d", i)
+	}
+	assert.Equal(t, want[19:], readable(t, e))
+	size, err := fs.Size(reserveName)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, size, e.options.ReserveBytes)
+	require.NoError(t, e.Close())
+}
