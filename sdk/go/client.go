@@ -95,7 +95,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		options = append(options, connecthttp.WithGRPC())
 	}
 	c.rpc = connect.NewClient(
-		connecthttp.NewTransport(&bufferingClient{next: hc}, base.String(), options...),
+		connecthttp.NewTransport(&bufferingClient{next: config.wrapped(hc)}, base.String(), options...),
 		c.refuseWhenClosed,
 		config.addHeaders,
 	)

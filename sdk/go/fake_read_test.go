@@ -103,7 +103,9 @@ func (f *fakeLog) ConsumeStream(ctx context.Context, req *logv1.ConsumeRequest, 
 			mute := f.mute
 			f.mu.Unlock()
 			if d := req.GetHeartbeat(); d != nil && !mute {
-				next := offset
+				f.mu.Lock()
+				next := f.next()
+				f.mu.Unlock()
 				if err := stream.Send(&logv1.ConsumeResponse{NextOffset: &next}); err != nil {
 					return err
 				}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -35,6 +36,7 @@ type clientConfig struct {
 	limits     Limits
 	logger     *slog.Logger
 	protocol   Protocol
+	wraps      []func(http.RoundTripper) http.RoundTripper
 }
 
 // clientOption is how every option of a client is made: the set is closed.
@@ -50,6 +52,32 @@ func WithHTTPClient(hc *http.Client) Option {
 		c.httpClient = hc
 		c.refuse(hc == nil, "the HTTP client is nil")
 	})
+}
+
+// WithRoundTripper puts a layer around whatever sends the requests, such as one
+// that traces them (otelhttp.NewTransport) or counts them: it sees every try of a
+// call, with the method as the last part of the path, and may add headers. The
+// one that is given first is the outermost.
+func WithRoundTripper(wrap func(next http.RoundTripper) http.RoundTripper) Option {
+	return clientOption(func(c *clientConfig) {
+		c.wraps = append(c.wraps, wrap)
+		c.refuse(wrap == nil, "the layer around the transport is nil")
+	})
+}
+
+// wrapped is an HTTP client with all layers around its transport.
+func (c *clientConfig) wrapped(hc *http.Client) *http.Client {
+	if len(c.wraps) == 0 {
+		return hc
+	}
+	layered := *hc
+	if layered.Transport == nil {
+		layered.Transport = http.DefaultTransport
+	}
+	for _, wrap := range slices.Backward(c.wraps) {
+		layered.Transport = wrap(layered.Transport)
+	}
+	return &layered
 }
 
 // WithTLSConfig sets what an https:// address is reached with: the roots to

@@ -55,6 +55,11 @@ func (r *reading) begin(ctx context.Context) *Error {
 	if r.config.until != nil {
 		r.until = *r.config.until
 	}
+	if r.next > b.next {
+		if err := r.wentBack(b.next); err != nil {
+			return err
+		}
+	}
 	if !r.config.toTail {
 		return nil
 	}
@@ -156,10 +161,28 @@ func (r *reading) check(res *consumeResponse) *Error {
 			return brokenPromise("record %d came where %d was due", records[i].Offset, due)
 		}
 	}
-	if due := r.next + uint64(len(records)); res.tail && res.next > due {
+	due := r.next + uint64(len(records))
+	if res.tail && res.next > due {
 		return brokenPromise("the tail, at offset %d, came where record %d was due", res.next, due)
 	}
+	if res.tail && res.next < due {
+		return r.wentBack(res.next)
+	}
 	return nil
+}
+
+// wentBack is the error of a log that ends before a record which was read from
+// it, here or by whoever stored the offset with the log's identity; nil if nobody
+// says so. What was readable is durable, so an older state was put in its place,
+// without a sign that the server could see.
+func (r *reading) wentBack(next uint64) *Error {
+	if !r.delivered && (r.config.logID == "" || r.config.start != startOffset) {
+		return nil
+	}
+	e := refused(CodeFailedPrecondition, ReasonLogChanged,
+		"the log ends at offset %d, and was read up to %d before: it is an older state of it", next, r.next)
+	e.NextOffset = next
+	return e
 }
 
 // end judges the end of a stream.

@@ -226,3 +226,53 @@ func TestProducerOverHTTP1AppendsNothing(t *testing.T) {
 	requireOutcome(t, err, proglog.ErrNothingAppended)
 	assert.ErrorContains(t, err, "HTTP/2")
 }
+
+// Goal: a log that is put back to an older state is never read on in silence,
+// also when its identity stays what it was, as after a snapshot of a volume: the
+// first sign of life tells where it ends.
+func TestFollowNoticesALogThatWentBack(t *testing.T) {
+	f := startFake(t)
+	f.fill(6)
+	f.set(func() {
+		f.heartbeat = true
+		f.onBeat = func(call int) error {
+			if call > 0 {
+				return nil
+			}
+			f.set(func() { f.records = f.records[:3] })
+			return draining(false)
+		}
+	})
+	var got []uint64
+	var last error
+	for record, err := range connectTo(t, f.url).Follow(t.Context()) {
+		if last = err; err != nil {
+			break
+		}
+		got = append(got, record.Offset)
+	}
+	assert.Equal(t, []uint64{0, 1, 2, 3, 4, 5}, got)
+	assert.Equal(t, proglog.ReasonLogChanged, proglog.ReasonOf(last), "%v", last)
+}
+
+// Goal: the same for a place that was stored: an offset with the identity of its
+// log is one that was reached by reading.
+func TestStoredPlaceBeyondTheLog(t *testing.T) {
+	f := startFake(t)
+	f.fill(3)
+	client := connectTo(t, f.url)
+	info, err := client.DescribeLog(t.Context(), "")
+	require.NoError(t, err)
+	for _, opts := range [][]proglog.ReadOption{
+		{proglog.From(4), proglog.OnlyLog(info.ID)},
+		{proglog.From(4), proglog.OnlyLog(info.ID), proglog.ToTail()},
+	} {
+		for _, err := range client.Follow(t.Context(), opts...) {
+			require.Equal(t, proglog.ReasonLogChanged, proglog.ReasonOf(err), "%v", err)
+			break
+		}
+	}
+	for _, err := range client.Records(t.Context(), proglog.From(4)) {
+		require.Equal(t, proglog.ReasonOffsetUnwritten, proglog.ReasonOf(err), "nobody says that it was read before: %v", err)
+	}
+}

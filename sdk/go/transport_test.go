@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -156,4 +158,47 @@ func TestSizesThroughTheBuffer(t *testing.T) {
 			require.Equal(t, len(sizes), i)
 		}
 	}
+}
+
+type roundTripperFunc func(*http.Request) (*http.Response, error)
+
+func (f roundTripperFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// Goal: layers around the transport see every try of every kind of call, the
+// first one outermost, and what they add arrives.
+func TestWithRoundTripper(t *testing.T) {
+	f := startFake(t)
+	f.fill(2)
+	f.set(func() {
+		f.onUnary = func(call int) error {
+			if call == 0 {
+				return draining(true)
+			}
+			return nil
+		}
+	})
+	var mu sync.Mutex
+	var seen []string
+	layer := func(name string) proglog.Option {
+		return proglog.WithRoundTripper(func(next http.RoundTripper) http.RoundTripper {
+			return roundTripperFunc(func(req *http.Request) (*http.Response, error) {
+				mu.Lock()
+				seen = append(seen, name+" "+path.Base(req.URL.Path))
+				mu.Unlock()
+				return next.RoundTrip(req)
+			})
+		})
+	}
+	client := connectTo(t, f.url, layer("outer"), layer("inner"))
+	_, err := client.Consume(t.Context(), 0)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"outer Consume", "inner Consume", "outer Consume", "inner Consume"}, seen)
+	seen = nil
+	for _, err := range client.Records(t.Context()) {
+		require.NoError(t, err)
+	}
+	assert.Equal(t, []string{"outer GetLog", "inner GetLog", "outer ConsumeStream", "inner ConsumeStream"}, seen)
+
+	_, err = proglog.New(f.url, proglog.WithRoundTripper(nil))
+	require.Error(t, err)
 }
