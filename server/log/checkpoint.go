@@ -17,54 +17,23 @@ import (
 type dirty struct {
 	segments []*segment.Segment // written to, oldest first
 	sealed   []sealable         // since the last cut
-	created  bool               // files were made
 }
 
-// syncers is how many segments are synced at a time: the disk does more with
-// several in flight, up to about this many.
-const syncers = 8
-
-// syncAll syncs segments, several at a time unless inline.
-func syncAll(list []segment.Dirty, inline bool) error {
-	if inline || len(list) < 2 {
-		var errs []error
-		for _, d := range list {
-			errs = append(errs, d.Sync())
-		}
-		return errors.Join(errs...)
+// list puts a segment that was written to on the list, unless it is there.
+func (d *dirty) list(g *segment.Segment) {
+	if !g.Listed {
+		g.Listed = true
+		d.segments = append(d.segments, g)
 	}
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
-	next := make(chan segment.Dirty)
-	for range min(syncers, len(list)) {
-		wg.Go(func() {
-			for d := range next {
-				if err := d.Sync(); err != nil {
-					mu.Lock()
-					errs = append(errs, err)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	for _, d := range list {
-		next <- d
-	}
-	close(next)
-	wg.Wait()
-	return errors.Join(errs...)
 }
 
-// take gives up the pins of the first n segments, for syncAll.
-func (d *dirty) take(n int) []segment.Dirty {
-	list := make([]segment.Dirty, n)
-	for i, g := range d.segments[:n] {
-		list[i] = g.TakeDirty()
+// take empties the list.
+func (d *dirty) take() []*segment.Segment {
+	list := d.segments
+	d.segments = nil
+	for _, g := range list {
+		g.Listed = false
 	}
-	rest := copy(d.segments, d.segments[n:])
-	clear(d.segments[rest:])
-	d.segments = d.segments[:rest]
 	return list
 }
 
@@ -77,41 +46,52 @@ func (d *dirty) forget(dropped []*segment.Segment) {
 	for _, g := range dropped {
 		gone[g] = true
 	}
-	kept := d.segments[:0]
-	for _, g := range d.segments {
-		if gone[g] {
-			g.TakeDirty().Release()
-			continue
-		}
-		kept = append(kept, g)
-	}
-	clear(d.segments[len(kept):])
-	d.segments = kept
+	d.segments = slices.DeleteFunc(d.segments, func(g *segment.Segment) bool { return gone[g] })
 	d.sealed = slices.DeleteFunc(d.sealed, func(s sealable) bool { return gone[s.Segment] })
 }
 
-// boundDirty keeps the number of open files in bounds when very many logs are
-// written to between two checkpoints: it asks for the next one, and if that does
-// not keep up syncs the oldest itself. The journal still has all that went
-// there, so a torn later write of a shared block is made good from it.
-func (e *Engine) boundDirty() error {
-	switch n := len(e.dirty.segments); {
-	case n <= e.options.OpenFiles:
-		return nil
-	case n <= 2*e.options.OpenFiles && !e.options.inline:
-		e.wantCheckpoint()
-		return nil
-	default:
-		return syncAll(e.dirty.take(n/4+1), e.options.inline)
+// syncers is how many segments are synced at a time: the disk does more with
+// several in flight, up to about this many.
+const syncers = 8
+
+// persist makes segments durable, several at a time unless inline. It goes on
+// after an error, and returns all of them.
+func persist(list []*segment.Segment, inline bool) error {
+	if inline || len(list) < 2 {
+		var errs []error
+		for _, g := range list {
+			errs = append(errs, g.Persist())
+		}
+		return errors.Join(errs...)
 	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	next := make(chan *segment.Segment)
+	for range min(syncers, len(list)) {
+		wg.Go(func() {
+			for g := range next {
+				if err := g.Persist(); err != nil {
+					mu.Lock()
+					errs = append(errs, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, g := range list {
+		next <- g
+	}
+	close(next)
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // A cut is what one checkpoint takes with it.
 type cut struct {
-	table   table
-	dirty   []segment.Dirty
-	sealed  []sealable
-	created bool
+	table  table
+	dirty  []*segment.Segment
+	sealed []sealable
 }
 
 // cutNow fixes how everything stands between two groups. The caller holds
@@ -120,16 +100,24 @@ func (e *Engine) cutNow() cut {
 	e.bury()
 	cutPositions(e.logs)
 	k := cut{
-		table:   table{cut: e.committer.journal.Cut(), logs: e.numbers, life: e.life, rows: make([]row, len(e.logs))},
-		dirty:   e.dirty.take(len(e.dirty.segments)),
-		sealed:  e.dirty.sealed,
-		created: e.dirty.created,
+		table:  table{cut: e.committer.journal.Cut(), logs: e.numbers, life: e.life, rows: make([]row, len(e.logs))},
+		dirty:  e.dirty.take(),
+		sealed: e.dirty.sealed,
 	}
 	for i, l := range e.logs {
 		k.table.rows[i] = l.row()
 	}
-	e.dirty.sealed, e.dirty.created = nil, false
+	e.dirty.sealed = nil
 	return k
+}
+
+// putBack takes back a cut whose checkpoint was not completed. The caller holds
+// commitMu.
+func (e *Engine) putBack(k cut) {
+	for _, g := range k.dirty {
+		e.dirty.list(g)
+	}
+	e.dirty.sealed = append(k.sealed, e.dirty.sealed...)
 }
 
 // bury drops deleted logs whose files are gone and whose name another log has
@@ -161,22 +149,33 @@ func (e *Engine) checkpoint() error {
 	}
 	k := e.cutNow()
 	e.committer.commitMu.Unlock()
-	return e.complete(k)
+	err := e.complete(k)
+	if err != nil {
+		e.committer.commitMu.Lock()
+		defer e.committer.commitMu.Unlock()
+		e.putBack(k)
+	}
+	return err
 }
 
 // checkpointLocked is checkpoint for a caller that holds commitMu.
 func (e *Engine) checkpointLocked() error {
 	e.checkpointMu.Lock()
 	defer e.checkpointMu.Unlock()
-	return e.complete(e.cutNow())
+	k := e.cutNow()
+	err := e.complete(k)
+	if err != nil {
+		e.putBack(k)
+	}
+	return err
 }
 
 // complete does what a cut asks for. The caller holds checkpointMu.
 func (e *Engine) complete(k cut) error {
-	if err := syncAll(k.dirty, e.options.inline); err != nil {
-		return e.committer.fail(err)
+	if err := persist(k.dirty, e.options.inline); err != nil {
+		return e.writeFailed(err)
 	}
-	if k.created {
+	if e.segments.TakeMade() {
 		if err := e.fs.SyncDir(segmentsDir); err != nil {
 			return e.committer.fail(fmt.Errorf("sync directory: %w", err))
 		}
@@ -190,8 +189,24 @@ func (e *Engine) complete(k cut) error {
 		return err
 	}
 	e.committer.journal.Free(k.table.cut)
+	// After a start the table comes before the journal's next file: what it frees
+	// may be all the space there is.
+	if err := e.committer.journal.Start(); err != nil {
+		return err
+	}
+	e.tails.room()
 	e.keepReserve()
 	return nil
+}
+
+// writeFailed judges an error of writing segments, which the journal still has:
+// what space or a descriptor makes good can be tried again, all else has failed
+// for good.
+func (e *Engine) writeFailed(err error) error {
+	if unsure := (*segment.SyncError)(nil); !errors.As(err, &unsure) && (isFull(err) || segment.Passing(err)) {
+		return err
+	}
+	return e.committer.fail(err)
 }
 
 // writeTable makes a table the current one. If it cannot be written, as on a
@@ -243,11 +258,14 @@ func (e *Engine) checkpointer() {
 		}
 		for {
 			err := e.checkpoint()
+			if errors.Is(err, commitlog.ErrStorageFailed) {
+				e.giveUpWaits(e.committer.stoppedBy())
+			}
 			if err == nil || errors.Is(err, commitlog.ErrStorageFailed) {
 				break
 			}
 			e.options.Logger.Warn("checkpoint failed; it will be tried again", "error", err)
-			e.committer.journal.Full(fmt.Errorf("%w: %w", commitlog.ErrStorageFull, err))
+			e.giveUpWaits(fmt.Errorf("%w: %w", commitlog.ErrStorageFull, err))
 			select {
 			case <-time.After(checkpointRetry):
 			case <-e.closing:
@@ -255,6 +273,12 @@ func (e *Engine) checkpointer() {
 			}
 		}
 	}
+}
+
+// giveUpWaits ends the waits for what only a checkpoint gives.
+func (e *Engine) giveUpWaits(why error) {
+	e.committer.journal.Full(why)
+	e.tails.fail(why)
 }
 
 // journalConfig is how the engine runs its journal.

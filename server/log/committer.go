@@ -128,7 +128,8 @@ func (c *committer) lockWithRoom(group []*pending) error {
 	need = vfs.AlignUp(need)
 	for {
 		c.commitMu.Lock()
-		if c.journal.Room(need) {
+		over := !c.options.inline && c.engine.tails.over()
+		if !over && c.journal.Room(need) {
 			return nil
 		}
 		if c.options.inline {
@@ -140,6 +141,9 @@ func (c *committer) lockWithRoom(group []*pending) error {
 			return commitlog.ErrStorageFull
 		}
 		c.commitMu.Unlock()
+		if err := c.engine.tails.wait(); err != nil {
+			return err
+		}
 		if err := c.journal.WaitRoom(need); err != nil {
 			return err
 		}
@@ -170,7 +174,7 @@ func (c *committer) stoppedBy() error {
 // commitLocked builds the group, writes it, and publishes it. Its error is that
 // of all whose batches were judged good.
 func (c *committer) commitLocked(group []*pending) error {
-	if c.options.inline && c.journal.Live() > c.engine.checkpointAt {
+	if c.options.inline && (c.journal.Live() > c.engine.checkpointAt || c.engine.tails.over()) {
 		if err := c.engine.checkpointLocked(); err != nil {
 			return err
 		}
@@ -185,7 +189,7 @@ func (c *committer) commitLocked(group []*pending) error {
 		// Until here, nothing of the group is in a segment; from here on, all of
 		// it is found again after a restart, whatever happens.
 		if err := c.apply(); err != nil {
-			return c.fail(err)
+			return err
 		}
 	}
 	for _, l := range c.touched {
@@ -273,28 +277,24 @@ func (c *committer) judgeBatch(l *Log, b *commitlog.Batch, full bool) (commitlog
 	return c.builder.add(b), nil
 }
 
-// apply writes what the journal now holds to the segments, not synced.
+// apply gives what the journal now holds to the segments.
 func (c *committer) apply() error {
-	d := &c.engine.dirty
+	e := c.engine
 	for i := range c.builder.spans {
 		s := &c.builder.spans[i]
-		if !s.segment.Pinned() {
-			d.segments = append(d.segments, s.segment)
-		}
+		e.dirty.list(s.segment)
 		if s.create {
-			if err := s.segment.Create(); err != nil {
-				return err
-			}
-			d.created = true
+			s.segment.Begin()
 			if s.sealed.Segment != nil {
-				d.sealed = append(d.sealed, s.sealed)
+				e.dirty.sealed = append(e.dirty.sealed, s.sealed)
 			}
 		}
-		if err := s.segment.Write(c.group.Written(s.from, s.to), s.position); err != nil {
+		size := s.segment.Buffer(c.group.Written(s.from, s.to), s.position)
+		if err := e.tails.added(s.segment, size); err != nil {
 			return err
 		}
 	}
-	return c.engine.boundDirty()
+	return nil
 }
 
 // fail ends all appends after a failed write or sync. What was in flight is

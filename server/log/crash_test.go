@@ -86,6 +86,9 @@ func simOptions(fs *vfstest.Mem, rng *rand.Rand) Options {
 		GroupBytes:       16 << 10,
 		FreeBytes:        1,
 		ReserveBytes:     8192,
+		TailBytes:        32 << 10,
+		flushBytes:       1500,
+		eager:            rng.IntN(3) == 0, // every order has to keep the same promises
 		OpenFiles:        3,
 		SealAfter:        -1,
 		inline:           true,

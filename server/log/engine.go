@@ -37,6 +37,7 @@ type Engine struct {
 	renamed  map[string]*Log // names made (or, nil, deleted) in the group that is being built
 	changed  []*Log          // whose settings changed in it
 	dirty    dirty
+	tails    tails              // its own lock
 	garbage  []*segment.Segment // durably out of their logs, their files still there
 	removing int                // callers that remove what they took of it
 

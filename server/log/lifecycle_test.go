@@ -106,6 +106,7 @@ func TestRetentionByAgeRollsAQuietSegment(t *testing.T) {
 	c.append(l, 10, 1)
 	c.now = c.now.Add(2 * time.Hour)
 	c.append(l, 10, 1)
+	require.NoError(t, c.checkpoint())
 	require.Equal(t, 2, c.files(l))
 	require.NoError(t, c.applyRetention())
 	assert.Equal(t, commitlog.Bounds{First: 1, Next: 2}, l.Bounds())

@@ -29,15 +29,6 @@ func Open(dir string, options Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine options: %w", err)
 	}
-	e, err := open(dir, o)
-	if isFull(err) && spendReserve(o.FS) {
-		o.Logger.Warn("the disk is full: the reserve is spent on the start", "error", err)
-		e, err = open(dir, o)
-	}
-	return e, err
-}
-
-func open(dir string, o Options) (*Engine, error) {
 	e := &Engine{
 		options: o, fs: o.FS,
 		names: map[string]*Log{}, graves: map[string]*Log{}, renamed: map[string]*Log{}, wanted: make(chan struct{}, 1),
@@ -47,6 +38,8 @@ func open(dir string, o Options) (*Engine, error) {
 	c := &e.committer
 	c.engine, c.options = e, &e.options
 	c.idle.L = &c.mu
+	e.tails.engine, e.tails.work = e, make(chan struct{}, 1)
+	e.tails.changed.L = &e.tails.mu
 	c.work = make(chan struct{}, 1)
 	c.builder = builder{group: &c.group, segSize: o.SegmentBytes}
 	c.started = time.Now()
@@ -109,6 +102,7 @@ func (e *Engine) openDir() (err error) {
 	}
 	e.tasks.Go(e.committer.run)
 	if !e.options.inline {
+		e.tasks.Go(e.tails.run)
 		e.tasks.Go(e.checkpointer)
 	}
 	if e.options.RetentionEvery > 0 && !e.options.inline {
@@ -138,11 +132,13 @@ func (e *Engine) recover(t *table) error {
 	e.committer.journal = j
 	e.tableSeq = t.seq
 	r.finish()
-	// The table comes before the journal's next file: what is freed by it may be
-	// all the space there is.
-	err = e.complete(e.cutNow())
-	if err == nil {
-		err = j.Start()
+	k := e.cutNow()
+	err = e.complete(k)
+	if isFull(err) {
+		e.options.Logger.Warn("the disk is full: reads are served from the journal, and writes wait for room", "error", err)
+		e.putBack(k)
+		e.wantCheckpoint()
+		err = nil
 	}
 	if err == nil {
 		err = e.sweep()

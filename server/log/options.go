@@ -11,6 +11,7 @@ import (
 
 	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/segment"
 )
 
 // Defaults of Options.
@@ -24,6 +25,7 @@ const (
 	DefaultFreeBytes        = 64 << 20
 	DefaultIndexCacheBytes  = 64 << 20
 	DefaultReserveBytes     = 1 << 20
+	DefaultTailBytes        = 128 << 20
 	DefaultSealAfter        = 100 * time.Millisecond
 	DefaultRetentionEvery   = time.Second
 )
@@ -61,6 +63,11 @@ type Options struct {
 	// [commitlog.ErrStorageFull]. 64 MiB by default.
 	FreeBytes int64
 
+	// TailBytes bounds the memory for what was appended and is not yet written to
+	// segments; at that, appends wait for a checkpoint. 128 MiB by default, of which
+	// only very many logs that are written to at the same time take much.
+	TailBytes int64
+
 	// ReserveBytes is how much space is set aside for the checkpoints and the start
 	// on a disk that is full to the last block: 1 MiB by default, more if there are
 	// so many logs that a checkpoint needs it.
@@ -71,9 +78,9 @@ type Options struct {
 	IndexCacheBytes int64
 
 	// OpenFiles bounds the segment files that are open at a time. By default it
-	// is a quarter of what the process may open, at most 16,384. When more logs
-	// than this are written to between two checkpoints, a checkpoint is made
-	// sooner; at twice as many, appends wait for it.
+	// is a quarter of what the process may open, at most 16,384. Those that were
+	// written to stay open until a checkpoint has synced them; when they are as
+	// many, others wait for it in memory.
 	OpenFiles int
 
 	// SealAfter is how long the journal is idle before a mark is written that
@@ -101,6 +108,14 @@ type Options struct {
 	// inline does all work in the goroutine of the caller that needs it, so that
 	// the order of file-system calls depends on nothing but the calls.
 	inline bool
+
+	// eager writes every group to the segments before it is acknowledged: the simple
+	// order, to compare with.
+	eager bool
+
+	// flushBytes is how much of a log's end is written by itself; 128 KiB, but for
+	// tests.
+	flushBytes int
 
 	// random fills b with random bytes; by default crypto/rand.
 	random func(b []byte)
@@ -131,6 +146,7 @@ func (o Options) withDefaults(dir string) (Options, error) {
 	def(&o.FreeBytes, DefaultFreeBytes)
 	def(&o.IndexCacheBytes, DefaultIndexCacheBytes)
 	def(&o.ReserveBytes, DefaultReserveBytes)
+	def(&o.TailBytes, DefaultTailBytes)
 	largest := o.largestGroup()
 	def(&o.JournalFileBytes, max(DefaultJournalFileBytes, largest))
 	defInt := func(v *int, d int) {
@@ -138,6 +154,7 @@ func (o Options) withDefaults(dir string) (Options, error) {
 			*v = d
 		}
 	}
+	defInt(&o.flushBytes, segment.FlushSize)
 	defInt(&o.JournalFiles, DefaultJournalFiles)
 	defInt(&o.QueueBatches, DefaultQueueBatches)
 	defInt(&o.OpenFiles, defaultOpenFiles())
@@ -171,7 +188,7 @@ func (o Options) withDefaults(dir string) (Options, error) {
 		return o, fmt.Errorf("segments of %d bytes: outside %d to %d", o.SegmentBytes, 4096, maxSegmentBytes)
 	case o.Dedup.Acks < 1 || o.Dedup.Producers < 1 || o.Dedup.MaxAge <= 0:
 		return o, errors.New("the window in which retries are recognised is empty")
-	case o.QueueBytes < 1 || o.QueueBatches < 1 || o.GroupBytes < 1 || o.OpenFiles < 1 || o.FreeBytes < 0 || o.IndexCacheBytes < 0 || o.ReserveBytes < 1:
+	case o.QueueBytes < 1 || o.QueueBatches < 1 || o.GroupBytes < 1 || o.OpenFiles < 1 || o.FreeBytes < 0 || o.IndexCacheBytes < 0 || o.ReserveBytes < 1 || o.TailBytes < 1:
 		return o, errors.New("a size or a count is negative")
 	}
 	return o, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/proglog/proglog/server/internal/vfs"
 	"github.com/proglog/proglog/server/log/internal/frame"
+	"github.com/proglog/proglog/server/log/internal/segment"
 )
 
 // A recovery replays the journal behind a table. It checks every frame against
@@ -20,6 +21,7 @@ import (
 type recovery struct {
 	engine   *Engine
 	byNumber map[uint64]*Log
+	full     bool          // no space for segments
 	cut      map[*Log]bool // their last segment was shortened to the table's end
 }
 
@@ -76,7 +78,7 @@ func (r *recovery) reportMissing() {
 	}
 	for _, l := range e.logs {
 		for i, s := range l.segments {
-			if there[s.Name()] {
+			if there[s.Name()] || !s.Made() {
 				continue
 			}
 			next := l.end
@@ -150,12 +152,9 @@ func (r *recovery) roll(h *frame.Header, payload []byte) error {
 	}
 	g := r.engine.segments.New(spec)
 	l.addSegment(g)
-	if err := g.Create(); err != nil {
-		return err
-	}
+	g.Begin()
 	r.cut[l] = true
-	r.engine.dirty.created = true
-	r.engine.dirty.segments = append(r.engine.dirty.segments, g)
+	r.engine.dirty.list(g)
 	return nil
 }
 
@@ -189,9 +188,7 @@ func (r *recovery) records(h *frame.Header, b []byte) error {
 			return err
 		}
 	}
-	if !g.Pinned() {
-		r.engine.dirty.segments = append(r.engine.dirty.segments, g)
-	}
+	r.engine.dirty.list(g)
 	if h.Flags&frame.Producer != 0 {
 		block, err := readProducerBlock(b[frame.HeaderSize:][:h.Aux])
 		if err != nil {
@@ -199,26 +196,44 @@ func (r *recovery) records(h *frame.Header, b []byte) error {
 		}
 		l.producers.learn(block, h.Base, h.Time, r.engine.options.Dedup)
 	}
-	if err := g.Write(b, l.position); err != nil {
-		return err
-	}
+	size := g.Buffer(b, l.position)
 	g.Added(h.Base, l.position)
 	l.position += int64(h.Size())
 	l.end, l.chain, l.time, l.touched = h.Next(), h.Chain, h.Time, true
-	return r.engine.boundDirty()
+	return r.bound(g, size)
+}
+
+// bound keeps the memory and the open files of a recovery in bounds. The journal
+// still has all that goes to segments, so a torn later write of a block that was
+// synced is made good from it.
+func (r *recovery) bound(g *segment.Segment, size int) error {
+	e := r.engine
+	var err error
+	switch {
+	case r.full:
+	case e.tails.over() || e.segments.Pinned() >= int64(e.options.OpenFiles):
+		list := e.dirty.take()
+		if err = persist(list, e.options.inline); err != nil {
+			for _, g := range list {
+				e.dirty.list(g)
+			}
+		}
+	case size >= e.options.flushBytes:
+		err = g.Flush()
+	}
+	if isFull(err) {
+		r.full, err = true, nil // it stays in memory until there is room
+	}
+	return err
 }
 
 // reopen deals with an active segment whose file is gone: its records are lost,
 // and reported, but what comes after them is not.
 func (r *recovery) reopen(l *Log, err error) error {
-	g := l.active()
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = g.Create(); err == nil {
-			r.engine.dirty.created, l.lost = true, false
+		if err = l.active().Replace(); err == nil {
+			l.lost = false
 		}
-	}
-	if err == nil {
-		r.engine.dirty.segments = append(r.engine.dirty.segments, g)
 	}
 	return err
 }

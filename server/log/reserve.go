@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/segment"
 )
 
 // The file RESERVE is space that is given up when the disk is full to the last
@@ -17,7 +18,8 @@ const reserveName = "RESERVE"
 // isFull says whether a call failed for lack of space. A sync that did has lost
 // what it was to write, which no space makes good.
 func isFull(err error) bool {
-	if unsure := (*syncError)(nil); errors.As(err, &unsure) {
+	unsure, unsureToo := (*syncError)(nil), (*segment.SyncError)(nil)
+	if errors.As(err, &unsure) || errors.As(err, &unsureToo) {
 		return false
 	}
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)

@@ -106,6 +106,9 @@ func (j *Journal) place(size int64) (*file, int64, error) {
 	if j.err != nil {
 		return nil, 0, j.err
 	}
+	if j.active == nil {
+		return nil, 0, ErrFull
+	}
 	if j.pos+size <= j.active.size {
 		return j.active, j.pos, nil
 	}
@@ -131,7 +134,13 @@ func (j *Journal) Room(size int64) bool {
 }
 
 func (j *Journal) roomLocked(size int64) bool {
-	if j.pos+size <= j.active.size || j.next != nil || j.err != nil || j.closed {
+	if j.err != nil || j.closed {
+		return true
+	}
+	if j.active == nil {
+		return false
+	}
+	if j.pos+size <= j.active.size || j.next != nil {
 		return true
 	}
 	j.startPreparing()
@@ -151,7 +160,6 @@ func (j *Journal) Prepare() error {
 func (j *Journal) WaitRoom(size int64) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.full = nil
 	for !j.roomLocked(size) {
 		if j.full != nil {
 			return j.full
@@ -165,7 +173,7 @@ func (j *Journal) WaitRoom(size int64) error {
 }
 
 // Full says that no checkpoint can be written now, so that those who WaitRoom
-// wait no longer.
+// wait no longer, until Free.
 func (j *Journal) Full(why error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -294,7 +302,7 @@ func (j *Journal) fail(err error) error {
 // startPreparing begins to make the next file, unless there is one or none can
 // be made. An Inline journal makes it here and now. The caller holds the lock.
 func (j *Journal) startPreparing() {
-	if j.next != nil || j.making || j.closed || j.err != nil {
+	if j.active == nil || j.next != nil || j.making || j.closed || j.err != nil {
 		return
 	}
 	var f *file

@@ -79,15 +79,15 @@ func (g *Segment) Read(out []byte, from, limit uint64, max commitlog.ReadLimit) 
 	return run, next, err
 }
 
-// passing says whether an error is the machine's, not the file's: it says
+// Passing says whether an error is the machine's, not the file's: it says
 // nothing about what the disk holds, and the read can be tried again.
-func passing(err error) bool {
+func Passing(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EINTR)
 }
 
 func (g *Segment) read(out []byte, from, limit uint64, max commitlog.ReadLimit) ([]byte, uint64, error) {
 	offset, pos, indexed, err := g.lookup(from)
-	if passing(err) {
+	if Passing(err) {
 		return out, from, fmt.Errorf("%w: %w", commitlog.ErrOverloaded, err)
 	}
 	if err != nil {
@@ -120,7 +120,7 @@ func (g *Segment) read(out []byte, from, limit uint64, max commitlog.ReadLimit) 
 		if r.at > from {
 			break // the next read begins at the damage, and tells
 		}
-		if passing(err) {
+		if Passing(err) {
 			return out, from, fmt.Errorf("%w: %w", commitlog.ErrOverloaded, err)
 		}
 		damage, behind := g.damage(offset, limit, pos, err)

@@ -7,8 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"sync"
 	"sync/atomic"
 
@@ -43,13 +41,16 @@ func (s *Spec) indexName() string {
 
 // A Set is what the segments of one data directory share.
 type Set struct {
-	FS      vfs.FS
-	Dir     string
-	ID      [16]byte // of the data directory
-	files   files
-	indexes indexes
-	small   sync.Pool // *[]byte of smallRead
-	large   sync.Pool // *[]byte of largeRead
+	FS       vfs.FS
+	Dir      string
+	ID       [16]byte // of the data directory
+	files    files
+	indexes  indexes
+	buffered atomic.Int64 // bytes that wait to be written
+	pinned   atomic.Int64 // files that were written to and not synced
+	made     atomic.Bool  // files since TakeMade
+	small    sync.Pool    // *[]byte of smallRead
+	large    sync.Pool    // *[]byte of largeRead
 }
 
 // NewSet returns a set that keeps at most openFiles stores open, beside those
@@ -66,21 +67,31 @@ func NewSet(fs vfs.FS, dir string, id [16]byte, openFiles int, indexBytes int64)
 // Close closes every store. Nothing may use the set any more.
 func (s *Set) Close() error { return s.files.close() }
 
-// A Segment is one store with its index. One goroutine at a time writes it; any
-// number read it meanwhile.
+// A Segment is one store with its index. One goroutine at a time adds to it; any
+// number read it, flush it and persist it meanwhile.
 type Segment struct {
 	Spec
 	Seed   uint32 // of the checksums of frame headers
 	set    *Set
 	handle atomic.Pointer[handle]
-	pin    *handle // keeps the store open from its first write to its sync; the writer's
 	index  index
+	tail   tail
+	unmade atomic.Bool // the file is yet to be made
+
+	fileMu  sync.Mutex // held while the file is written or synced
+	pin     *handle    // keeps the store open from its first write to its sync
+	removed bool
+
+	// Listed is its user's: whether the next checkpoint knows of it.
+	Listed bool
 }
 
-// New returns a segment whose file is not yet there: Create makes it.
+// New returns a segment whose file is not yet there: its first write makes it.
 func (s *Set) New(spec Spec) *Segment {
 	g := &Segment{Spec: spec, Seed: frame.Seed(spec.Nonce), set: s}
 	g.index.low.Store(&[]entry{})
+	g.tail.written.Store(nothingHeld)
+	g.unmade.Store(true)
 	return g
 }
 
@@ -88,29 +99,17 @@ func (s *Set) New(spec Spec) *Segment {
 func (s *Set) Existing(spec Spec, end int64) *Segment {
 	g := &Segment{Spec: spec, Seed: frame.Seed(spec.Nonce), set: s}
 	g.index.lowEnd = end
+	g.tail.written.Store(nothingHeld)
 	return g
 }
 
 func (g *Segment) path() string { return g.set.Dir + "/" + g.Name() }
 
-// Create makes the file anew and writes its header, nothing of it durable. What
-// an earlier life left under the name is removed first.
-func (g *Segment) Create() error {
-	f, err := g.set.FS.Create(g.path(), vfs.Buffered)
-	if errors.Is(err, fs.ErrExist) {
-		if err = g.set.FS.Remove(g.path()); err == nil {
-			f, err = g.set.FS.Create(g.path(), vfs.Buffered)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("make segment: %w", err)
-	}
-	if _, err := f.WriteAt(g.header(), 0); err != nil {
-		return errors.Join(fmt.Errorf("write header of %s: %w", g.Name(), err), f.Close())
-	}
-	g.pin = g.set.files.adopt(g, f)
-	return nil
-}
+// Begin buffers the header of a New segment.
+func (g *Segment) Begin() { g.Buffer(g.header(), 0) }
+
+// Made says whether the file was made: that of a New one is at its first write.
+func (g *Segment) Made() bool { return !g.unmade.Load() }
 
 // Cut shortens the file of an existing segment to what was synced, so that a
 // later write to what follows is not taken for one that the page cache has
@@ -120,76 +119,28 @@ func (g *Segment) Cut(end int64) error {
 	if err != nil {
 		return err
 	}
+	defer h.release()
 	size, err := h.f.Size()
 	if err == nil && size > vfs.AlignUp(end) {
 		err = h.f.Truncate(vfs.AlignUp(end))
 	}
 	if err != nil {
-		h.release()
 		return fmt.Errorf("cut %s: %w", g.Name(), err)
 	}
-	g.pin = h
 	return nil
 }
 
-// Write writes frames at a position, not durably, and keeps the file open until
-// Sync: closing it earlier could lose the news of a failed write-back.
-func (g *Segment) Write(frames []byte, pos int64) error {
-	if g.pin == nil {
-		h, err := g.open()
-		if err != nil {
-			return err
-		}
-		g.pin = h
-	}
-	if _, err := g.pin.f.WriteAt(frames, pos); err != nil {
-		return fmt.Errorf("write %s at position %d: %w", g.Name(), pos, err)
-	}
-	return nil
+// Replace makes the file of an existing segment again, whose file is gone, with
+// nothing in it but its header.
+func (g *Segment) Replace() error {
+	g.fileMu.Lock()
+	defer g.fileMu.Unlock()
+	g.unmade.Store(true)
+	return g.write(g.header(), 0)
 }
-
-// Pinned says whether the segment was written to and not yet given to Sync.
-func (g *Segment) Pinned() bool { return g.pin != nil }
 
 // Added tells the index of a frame that was written.
 func (g *Segment) Added(base uint64, pos int64) { g.index.add(g.Base, base, pos) }
-
-// A Dirty segment has been written to and not been synced.
-type Dirty struct {
-	g *Segment
-	h *handle
-}
-
-// TakeDirty gives up the pin of a segment that was written to, for Sync.
-func (g *Segment) TakeDirty() Dirty {
-	d := Dirty{g, g.pin}
-	g.pin = nil
-	return d
-}
-
-// Sync makes all that was written before TakeDirty durable.
-func (d Dirty) Sync() error {
-	defer d.h.release()
-	if err := d.h.f.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", d.g.Name(), err)
-	}
-	return nil
-}
-
-// Release gives up a segment without making it durable, since it is to be
-// removed.
-func (d Dirty) Release() { d.h.release() }
-
-// Remove removes the segment's files. Those who read it at this moment go on.
-func (g *Segment) Remove() error {
-	g.set.files.drop(g)
-	err := g.set.FS.Remove(g.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	_ = g.set.FS.Remove(g.set.Dir + "/" + g.indexName()) // there may be none
-	return err
-}
 
 func (g *Segment) header() []byte {
 	b := make([]byte, HeaderSize)
@@ -223,20 +174,6 @@ func (g *Segment) CheckHeader() error {
 		return errors.New("segment header is damaged")
 	}
 	return nil
-}
-
-// readAt fills b from the file as far as it goes.
-func (g *Segment) readAt(b []byte, pos int64) ([]byte, error) {
-	h, err := g.open()
-	if err != nil {
-		return nil, err
-	}
-	defer h.release()
-	n, err := h.f.ReadAt(b, pos)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return b[:n], nil
 }
 
 // Parse checks that the bytes at a position are a frame of this segment.
