@@ -156,16 +156,39 @@ func (p *pending) release() {
 	pendings.Put(p)
 }
 
-// take takes a group off the queue: what waits, up to GroupBytes. The caller
-// holds mu.
+// take takes a group off the queue: what waits, up to GroupBytes. If more waits,
+// the first call of each log goes before others, so that a small append does not
+// wait behind the large ones of another log. The caller holds mu.
 func (c *committer) take() []*pending {
-	group := c.taken[:0]
-	n, size := 0, int64(0)
+	c.taken = c.taken[:0]
+	size := int64(0)
+	if c.bytes > c.options.GroupBytes {
+		clear(c.seen)
+		size = c.takeIf(size, func(p *pending) bool {
+			seen := c.seen[p.log]
+			c.seen[p.log] = true
+			return !seen
+		})
+	}
+	clear(c.seen)
+	c.takeIf(size, func(p *pending) bool { return !c.seen[p.log] })
+	return c.taken
+}
+
+// takeIf takes the calls that it is asked about, as far as the group has room.
+// What has none keeps those of its log that come later from overtaking it.
+func (c *committer) takeIf(size int64, wanted func(*pending) bool) int64 {
+	rest := c.queue[:0]
 	for _, p := range c.queue {
-		if len(group) > 0 && size+p.size > c.options.GroupBytes {
-			break
+		if !wanted(p) {
+			rest = append(rest, p)
+			continue
 		}
-		n++
+		if len(c.taken) > 0 && size+p.size > c.options.GroupBytes {
+			c.seen[p.log] = true
+			rest = append(rest, p)
+			continue
+		}
 		c.bytes -= p.size
 		c.batches -= len(p.batches)
 		if p.withdrawn {
@@ -173,11 +196,9 @@ func (c *committer) take() []*pending {
 		}
 		p.taken = true
 		size += p.size
-		group = append(group, p)
+		c.taken = append(c.taken, p)
 	}
-	rest := copy(c.queue, c.queue[n:])
-	clear(c.queue[rest:])
-	c.queue = c.queue[:rest]
-	c.taken = group
-	return group
+	clear(c.queue[len(rest):])
+	c.queue = rest
+	return size
 }

@@ -1,0 +1,32 @@
+package log
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// When more waits than fits a group, every log has its turn, and the calls of
+// one log keep their order.
+func TestTakeGivesEachLogItsTurn(t *testing.T) {
+	bulk, small, other := &Log{}, &Log{}, &Log{}
+	call := func(l *Log, size int64) *pending { return &pending{log: l, size: size} }
+	b1, b2, b3 := call(bulk, 60), call(bulk, 60), call(bulk, 10)
+	s1, s2 := call(small, 1), call(small, 1)
+	o1 := call(other, 1)
+	gone := call(other, 1)
+	gone.withdrawn = true
+	c := committer{options: &Options{GroupBytes: 100}, seen: map[*Log]bool{}, queue: []*pending{b1, b2, b3, gone, s1, s2, o1}}
+	for _, p := range c.queue {
+		c.bytes += p.size
+	}
+	assert.Equal(t, []*pending{b1, s1, s2, o1}, c.take(), "b2 does not fit, and b3 does not overtake it")
+	assert.Equal(t, []*pending{b2, b3}, c.take())
+	assert.Empty(t, c.take())
+	assert.Zero(t, c.bytes)
+
+	huge := call(bulk, 1000)
+	c.queue, c.bytes = []*pending{huge, s1}, 1001
+	assert.Equal(t, []*pending{huge}, c.take(), "a call that is larger than a group has one of its own")
+	assert.Equal(t, []*pending{s1}, c.take())
+}
