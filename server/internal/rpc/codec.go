@@ -13,8 +13,12 @@ import (
 // protocolOptions are what the protocol library is told: how messages are
 // encoded, compressed and bounded in bytes.
 func protocolOptions(l Limits, messageBytes int) []connecthttp.Option {
+	parts := partCount{l.Batch}
 	return []connecthttp.Option{
-		connecthttp.WithCodecs(connectproto.NewBinaryCodec(), newJSONCodec()),
+		connecthttp.WithCodecs(
+			countingCodec{connectproto.NewBinaryCodec(), parts.binary},
+			countingCodec{newJSONCodec(), parts.json},
+		),
 		connecthttp.WithCompressors(connectgzip.New()),
 		connecthttp.WithCompressMinBytes(l.CompressBytes),
 		connecthttp.WithReadMaxBytes(messageBytes),
@@ -24,7 +28,7 @@ func protocolOptions(l Limits, messageBytes int) []connecthttp.Option {
 // newJSONCodec returns a JSON codec for people with curl: zero values are
 // printed, so that the first record's offset is seen, and a field that does not
 // exist is an error, so that a slip of the pen is seen too.
-func newJSONCodec() connect.Codec {
+func newJSONCodec() connect.StableCodec {
 	codec := connectproto.NewJSONCodec()
 	codec.MarshalOptions.EmitDefaultValues = true
 	codec.UnmarshalOptions.DiscardUnknown = false
