@@ -172,17 +172,16 @@ func (r *retrier) refuse(t *testing.T, req *logv1.ProduceRequest, code connect.C
 
 // state is that of a log and of its disk.
 type state struct {
-	name         string
 	sealed, full bool
+	forgotten    uint64 // so many of the first acks are
 }
 
 // outcomes sends every kind of retry to a log whose producer has had requests 0
-// to 5 acknowledged with acks, of which the last four are remembered. Nothing of
-// it is appended.
+// to 5 acknowledged with acks. Nothing of it is appended.
 func (r *retrier) outcomes(t *testing.T, s state, acks []*logv1.ProduceResponse) {
 	t.Helper()
 	refused, aborted := connect.CodeFailedPrecondition, connect.CodeAborted
-	for sequence := uint64(2); sequence < 6; sequence++ {
+	for sequence := s.forgotten; sequence < 6; sequence++ {
 		r.replay(t, r.request(3, sequence), acks[sequence])
 		expecting := r.request(3, sequence)
 		expecting.ExpectedOffset = new(uint64(math.MaxUint64))
@@ -204,8 +203,9 @@ func (r *retrier) outcomes(t *testing.T, s state, acks []*logv1.ProduceResponse)
 		return
 	}
 	r.refuse(t, r.request(3, 9), aborted, logv1.Reason_REASON_SEQUENCE_GAP)
-	r.refuse(t, r.request(3, 0), refused, logv1.Reason_REASON_SEQUENCE_FORGOTTEN)
-	r.refuse(t, r.request(3, 1), refused, logv1.Reason_REASON_SEQUENCE_FORGOTTEN)
+	for sequence := range s.forgotten {
+		r.refuse(t, r.request(3, sequence), refused, logv1.Reason_REASON_SEQUENCE_FORGOTTEN)
+	}
 	r.refuse(t, stranger, refused, logv1.Reason_REASON_SEQUENCE_FORGOTTEN)
 	r.refuse(t, mismatch, aborted, logv1.Reason_REASON_OFFSET_MISMATCH)
 	if s.full {
@@ -246,8 +246,8 @@ func TestEveryOutcomeOfARetry(t *testing.T) {
 					if full {
 						d.fill(t)
 					}
-					logs["open"].outcomes(t, state{full: full}, acks["open"])
-					logs["sealed"].outcomes(t, state{sealed: true, full: full}, acks["sealed"])
+					logs["open"].outcomes(t, state{full: full, forgotten: 2}, acks["open"])
+					logs["sealed"].outcomes(t, state{sealed: true, full: full, forgotten: 2}, acks["sealed"])
 					for name := range logs {
 						res, err := c.Consume(t.Context(), &logv1.ConsumeRequest{Log: name, MaxRecords: 99})
 						require.NoError(t, err)
