@@ -40,7 +40,7 @@ func TestManySmallPartsCostLittle(t *testing.T) {
 	}
 	// As many as the limit allows go through, whatever else has their form.
 	braces := "\"value\":\"\",\"headers\":[" + string(bytes.TrimSuffix(bytes.Repeat([]byte(`{"name":"[{\"{"},`), 64), []byte(","))) + "]"
-	for _, row := range []struct {
+	for i, row := range []struct {
 		name string
 		json bool
 		body []byte
@@ -51,7 +51,6 @@ func TestManySmallPartsCostLittle(t *testing.T) {
 		{"headers of a record of a batch", false, append(field(3, nil), field(3, headers)...), "REASON_TOO_LARGE"},
 		{"headers in pieces of a record", false, bytes.Repeat(field(1, bytes.Repeat(field(6, nil), 60)), 10_000), "REASON_TOO_LARGE"},
 		{"records, then garbage", false, append(bytes.Repeat(field(3, nil), million/2), 0xff), "REASON_TOO_LARGE"},
-		{"records of another type", false, bytes.Repeat(protowire.AppendVarint(protowire.AppendTag(nil, 3, protowire.VarintType), 1), million), "REASON_NO_RECORD"},
 		{"records at the limit", false, bytes.Repeat(field(3, bytes.Repeat(field(6, nil), 64)), 1000), ""},
 		{"records in JSON", true, json(`{"records":[`, `{}`, `]}`, 900_000), "REASON_TOO_LARGE"},
 		{"headers in JSON", true, json(`{"record":{"headers":[`, `{}`, `]}}`, 900_000), "REASON_TOO_LARGE"},
@@ -69,6 +68,9 @@ func TestManySmallPartsCostLittle(t *testing.T) {
 					f.contentType = f.contentType[:len(f.contentType)-len("proto")] + "json"
 				}
 				for _, gzip := range []bool{false, true} {
+					if gzip && i > 0 || row.want == "" && f.name != "connect" {
+						continue // these differ in what is counted, not in how it arrives
+					}
 					t.Run(fmt.Sprintf("%s/%s/stream=%v/gzip=%v", row.name, f.name, stream, gzip), func(t *testing.T) {
 						s := newServer(t, rpc.Options{}, nil)
 						body, flags, header := row.body, byte(0), map[string][]string{}

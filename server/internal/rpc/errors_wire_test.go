@@ -126,29 +126,29 @@ func TestOverloadedInEveryDialect(t *testing.T) {
 		held, release := context.WithCancel(ctxWithPatience(t))
 		defer release()
 		holder := newHTTPClient(t, true)
-		var ended []<-chan string
-		for range 5 { // as much as fits, of those that are half there
-			ended = append(ended, s.half(held, t, holder, produceStreamPath, announced(100<<10+1, 100<<10)))
+		refused := make(chan string, 10)
+		for range 10 { // of those that are half there, five fit
+			end := s.half(held, t, holder, produceStreamPath, announced(100<<10+1, 100<<10))
+			go func() { refused <- <-end }()
+		}
+		for range 5 {
+			require.Equal(t, "REASON_OVERLOADED", <-refused)
 		}
 		value := string(make([]byte, 60<<10))
 		c := s.client(t, d)
-		var err error
-		require.Eventually(t, func() bool { // the uploads arrive when they do
-			_, err = c.Produce(ctxWithPatience(t), many(value, value))
-			return err != nil
-		}, patience, time.Millisecond)
+		_, err := c.Produce(ctxWithPatience(t), many(value, value))
 		detail := requireError(t, err, connect.CodeResourceExhausted, logv1.Reason_REASON_OVERLOADED)
 		require.True(t, detail.GetNothingAppended())
 		before := s.next(t)
 		release()
-		for _, end := range ended {
-			<-end
+		for range 5 {
+			<-refused
 		}
 		require.Eventually(t, func() bool {
-			_, err = c.Produce(ctxWithPatience(t), many(value, value))
+			_, err := c.Produce(ctxWithPatience(t), many(value, value))
 			return err == nil
 		}, patience, time.Millisecond)
-		require.Equal(t, before+2, s.next(t))
+		require.Equal(t, before+2, s.next(t), "the refused one appended nothing")
 	})
 }
 
