@@ -20,7 +20,11 @@ func TestManyLogsAtOnce(t *testing.T) {
 	s := startProcess(t, t.TempDir(), 1024, "--create-on-produce", "tenant/")
 	var clients []logv1connect.LogClient
 	for range connections {
-		clients = append(clients, newClient(t, s.addr))
+		c := newClient(t, s.addr)
+		// Calls that find a connection share it; else each would make one.
+		_, err := c.GetLog(t.Context(), &logv1.GetLogRequest{})
+		require.NoError(t, err)
+		clients = append(clients, c)
 	}
 	for range 2 { // they are made, and then written to again
 		var wg sync.WaitGroup

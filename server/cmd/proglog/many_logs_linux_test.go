@@ -27,9 +27,6 @@ const (
 	otherFiles = 64
 	// manyCallers write and read at the same time. A group may have a log of each.
 	manyCallers = 128
-	// generations of segment files are open at a time: those that a checkpoint
-	// syncs, and those written to meanwhile, each up to twice --open-files.
-	generations = 4
 )
 
 // descriptors counts what the process has open.
@@ -119,7 +116,7 @@ func TestManyLogs(t *testing.T) {
 			dir := t.TempDir()
 			name := func(i int) string { return fmt.Sprintf("tenant/%d/orders", i) }
 			const connections = 1 // HTTP/2: one carries all calls
-			most := generations*row.openFiles + manyCallers + otherFiles + connections
+			most := row.openFiles + manyCallers + otherFiles + connections
 			if row.files > 0 {
 				most = min(most, row.files)
 			}
