@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/proglog/proglog/server/commitlog"
@@ -48,43 +47,6 @@ func (d *dirty) forget(dropped []*segment.Segment) {
 	}
 	d.segments = slices.DeleteFunc(d.segments, func(g *segment.Segment) bool { return gone[g] })
 	d.sealed = slices.DeleteFunc(d.sealed, func(s sealable) bool { return gone[s.Segment] })
-}
-
-// syncers is how many segments are synced at a time: the disk does more with
-// several in flight, up to about this many.
-const syncers = 8
-
-// persist makes segments durable, several at a time unless inline. It goes on
-// after an error, and returns all of them.
-func persist(list []*segment.Segment, inline bool) error {
-	if inline || len(list) < 2 {
-		var errs []error
-		for _, g := range list {
-			errs = append(errs, g.Persist())
-		}
-		return errors.Join(errs...)
-	}
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
-	next := make(chan *segment.Segment)
-	for range min(syncers, len(list)) {
-		wg.Go(func() {
-			for g := range next {
-				if err := g.Persist(); err != nil {
-					mu.Lock()
-					errs = append(errs, err)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	for _, g := range list {
-		next <- g
-	}
-	close(next)
-	wg.Wait()
-	return errors.Join(errs...)
 }
 
 // A cut is what one checkpoint takes with it.
@@ -172,7 +134,7 @@ func (e *Engine) checkpointLocked() error {
 
 // complete does what a cut asks for. The caller holds checkpointMu.
 func (e *Engine) complete(k cut) error {
-	if err := persist(k.dirty, e.options.inline); err != nil {
+	if err := e.persist(k.dirty); err != nil {
 		return e.writeFailed(err)
 	}
 	if e.segments.TakeMade() {

@@ -88,6 +88,7 @@ func simOptions(fs *vfstest.Mem, rng *rand.Rand) Options {
 		ReserveBytes:     8192,
 		TailBytes:        32 << 10,
 		flushBytes:       1500,
+		syncAllFrom:      1 + rng.IntN(4),
 		eager:            rng.IntN(3) == 0, // every order has to keep the same promises
 		OpenFiles:        3,
 		SealAfter:        -1,

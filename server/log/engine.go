@@ -22,6 +22,7 @@ type Engine struct {
 	life     [16]byte // see life.go
 	lock     io.Closer
 	segments *segment.Set
+	watch    vfs.Watch // nil: files are synced one by one
 
 	committer    committer
 	checkpointAt int64 // live bytes of the journal that ask for a checkpoint
@@ -113,7 +114,11 @@ func (e *Engine) close() error {
 	if !errors.Is(e.Check(), commitlog.ErrStorageFailed) {
 		errs = append(errs, e.checkpoint())
 	}
-	errs = append(errs, c.journal.Close(), e.segments.Close(), e.lock.Close())
+	errs = append(errs, c.journal.Close(), e.segments.Close())
+	if e.watch != nil {
+		errs = append(errs, e.watch.Close())
+	}
+	errs = append(errs, e.lock.Close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close the data directory: %w", err)
 	}

@@ -62,15 +62,24 @@ func (e *Engine) openDir() (err error) {
 	if e.lock, err = e.fs.Lock(lockName, lockHolder()); err != nil {
 		return err
 	}
+	if e.watch, err = e.fs.Watch(); errors.Is(err, errors.ErrUnsupported) {
+		e.watch, err = nil, nil
+	}
 	defer func() {
 		if err == nil {
 			return
+		}
+		if e.watch != nil {
+			err = errors.Join(err, e.watch.Close())
 		}
 		if e.segments != nil {
 			err = errors.Join(err, e.segments.Close())
 		}
 		err = errors.Join(err, e.lock.Close())
 	}()
+	if err != nil {
+		return err
+	}
 	// A process that was killed may have left a table that is in place but not
 	// durably so. Nothing may be built on it before it is.
 	if err := e.fs.SyncDir("."); err != nil {

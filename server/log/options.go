@@ -118,6 +118,9 @@ type Options struct {
 	// tests.
 	flushBytes int
 
+	// syncAllFrom is syncAllFrom, but for tests.
+	syncAllFrom int
+
 	// random fills b with random bytes; by default crypto/rand.
 	random func(b []byte)
 }
@@ -156,6 +159,7 @@ func (o Options) withDefaults(dir string) (Options, error) {
 		}
 	}
 	defInt(&o.flushBytes, segment.FlushSize)
+	defInt(&o.syncAllFrom, syncAllFrom)
 	defInt(&o.JournalFiles, DefaultJournalFiles)
 	defInt(&o.QueueBatches, DefaultQueueBatches)
 	defInt(&o.OpenFiles, defaultOpenFiles())

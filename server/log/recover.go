@@ -213,7 +213,7 @@ func (r *recovery) bound(g *segment.Segment, size int) error {
 	case r.full:
 	case e.tails.over() || e.segments.Pinned() >= int64(e.options.OpenFiles):
 		list := e.dirty.take()
-		if err = persist(list, e.options.inline); err != nil {
+		if err = e.persist(list); err != nil {
 			for _, g := range list {
 				e.dirty.list(g)
 			}

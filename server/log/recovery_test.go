@@ -325,6 +325,7 @@ func TestFailedSyncEndsAppendsUntilARestart(t *testing.T) {
 		"journal write":     {Kinds: []vfstest.Kind{vfstest.OpWriteAt}, Name: journalDir + "/*"},
 		"segment write":     {Kinds: []vfstest.Kind{vfstest.OpWriteAt}, Name: segmentsDir + "/*.seg"},
 		"segment sync":      {Kinds: []vfstest.Kind{vfstest.OpSync}, Name: segmentsDir + "/*"},
+		"sync of all files": {Kinds: []vfstest.Kind{vfstest.OpSyncAll}},
 		"table sync":        {Kinds: []vfstest.Kind{vfstest.OpSync}, Name: checkpointName + ".tmp"},
 		"directory sync":    {Kinds: []vfstest.Kind{vfstest.OpSyncDir}, Name: segmentsDir},
 		"root sync":         {Kinds: []vfstest.Kind{vfstest.OpSyncDir}, Name: "."},
@@ -333,11 +334,17 @@ func TestFailedSyncEndsAppendsUntilARestart(t *testing.T) {
 	for name, fault := range faults {
 		t.Run(name, func(t *testing.T) {
 			fs := vfstest.NewMem()
-			e := openMem(t, fs)
+			options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
+			options.syncAllFrom = 1000
+			if name == "sync of all files" {
+				options.syncAllFrom = 1
+			}
+			e, err := Open("mem", options)
+			require.NoError(t, err)
 			fault.Err = syscall.EIO
 			appendTo(t, e, "one")
 			fs.SetHook(vfstest.NewFaults(fault).Hook)
-			_, err := e.named("").Append(context.Background(), oneBatch("in flight"))
+			_, err = e.named("").Append(context.Background(), oneBatch("in flight"))
 			if err == nil {
 				err = e.checkpoint()
 			}

@@ -1,6 +1,7 @@
 package vfs_test
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -56,6 +57,7 @@ func TestFileSystemsAnswerAlike(t *testing.T) {
 		"a lock is held once":                  testLock,
 		"free space":                           testFree,
 		"a stamp tells a file from its copy":   testStamp,
+		"all files are synced at once":         testWatch,
 	}
 	for system, make := range systems {
 		for row, test := range rows {
@@ -305,4 +307,25 @@ func testStamp(t *testing.T, sys vfs.FS) {
 	_, err = sys.Stamp("none")
 	assert.ErrorIs(t, err, fs.ErrNotExist)
 	assert.False(t, first.Differs(vfs.Stamp{}), "what is not known does not differ")
+}
+
+func testWatch(t *testing.T, sys vfs.FS) {
+	w, err := sys.Watch()
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("SKIP: this system does not tell of failed writes")
+	}
+	require.NoError(t, err)
+	f, err := sys.Create("a", vfs.Buffered)
+	require.NoError(t, err)
+	_, err = f.WriteAt([]byte("x"), 0)
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	require.NoError(t, sys.SyncDir("."))
+	require.NoError(t, w.Sync())
+	require.NoError(t, w.Close())
+	if mem, ok := sys.(*vfstest.Mem); ok {
+		size, err := mem.CrashKeepNone().Size("a")
+		require.NoError(t, err)
+		require.EqualValues(t, 1, size, "durable without a sync of its own")
+	}
 }

@@ -137,6 +137,8 @@ func (o osFS) Stamp(name string) (Stamp, error) {
 	return s, nil
 }
 
+func (o osFS) Watch() (Watch, error) { return watch(o.root) }
+
 func (o osFS) Free() (uint64, error) {
 	var st unix.Statfs_t
 	if err := ignoreInterrupts(func() error { return unix.Statfs(o.root, &st) }); err != nil {

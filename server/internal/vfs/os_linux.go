@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -169,4 +170,28 @@ func stamp(p string) (Stamp, error) {
 		s.Inode = st.Ino
 	}
 	return s, nil
+}
+
+// osWatch is a descriptor for syncfs. The kernel tells it what could not be
+// written since it was opened.
+type osWatch struct{ f *os.File }
+
+func (w osWatch) Sync() error  { return control(w.f, "syncfs", unix.Syncfs) }
+func (w osWatch) Close() error { return w.f.Close() }
+
+// watch is for kernels from 5.8 on: before, syncfs told of no failed write.
+func watch(root string) (Watch, error) {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return nil, err
+	}
+	var major, minor int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor); err != nil || major < 5 || major == 5 && minor < 8 {
+		return nil, errors.ErrUnsupported
+	}
+	f, err := os.OpenFile(root, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return osWatch{f}, nil
 }

@@ -3,6 +3,7 @@
 package vfs
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -47,3 +48,5 @@ func stamp(p string) (Stamp, error) {
 	}
 	return Stamp{Inode: st.Ino}, nil
 }
+
+func watch(string) (Watch, error) { return nil, errors.ErrUnsupported }

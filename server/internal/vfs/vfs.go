@@ -61,6 +61,9 @@ type FS interface {
 	Stamp(name string) (Stamp, error)
 	// SyncDir makes the entries of a directory durable.
 	SyncDir(dir string) error
+	// Watch begins a [Watch]. The error is [errors.ErrUnsupported] where a failure
+	// could be missed.
+	Watch() (Watch, error)
 	// Lock takes the exclusive lock that the named file stands for, making the
 	// file if needed, and writes holder into it. It never waits: if another
 	// process, or another Lock in this one, has it, the error is *LockedError.
@@ -99,6 +102,16 @@ func (s Stamp) Differs(other Stamp) bool {
 		return s.Born != other.Born
 	}
 	return s.Inode != 0 && other.Inode != 0 && s.Inode != other.Inode
+}
+
+// A Watch syncs all files at once.
+type Watch interface {
+	// Sync makes all durable that was written to any file of the FS, whether it is
+	// still open or not, and may do so for the whole disk; names need their SyncDir.
+	// It costs about as much as the syncs of a hundred files. The error is of
+	// whatever could not be written since the watch began.
+	Sync() error
+	Close() error
 }
 
 // LockedError reports that someone else holds a lock.

@@ -26,12 +26,13 @@ const (
 	OpLock
 	OpFree
 	OpStamp
+	OpSyncAll
 )
 
 func (k Kind) String() string {
 	names := [...]string{
 		"", "open", "create", "read", "write", "sync", "truncate", "rename", "remove", "mkdir",
-		"readdir", "size", "syncdir", "lock", "free", "stamp",
+		"readdir", "size", "syncdir", "lock", "free", "stamp", "syncall",
 	}
 	return names[k]
 }
@@ -40,7 +41,7 @@ func (k Kind) String() string {
 // change durable.
 func (k Kind) Changes() bool {
 	switch k {
-	case OpCreate, OpWriteAt, OpSync, OpTruncate, OpRename, OpRemove, OpMkdirAll, OpSyncDir, OpLock:
+	case OpCreate, OpWriteAt, OpSync, OpTruncate, OpRename, OpRemove, OpMkdirAll, OpSyncDir, OpSyncAll, OpLock:
 		return true
 	default:
 		return false

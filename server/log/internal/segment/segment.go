@@ -80,6 +80,7 @@ type Segment struct {
 
 	fileMu  sync.Mutex // held while the file is written or synced
 	pin     *handle    // keeps the store open from its first write to its sync
+	writes  uint64     // to the file
 	removed bool
 
 	// Listed is its user's: whether the next checkpoint knows of it.

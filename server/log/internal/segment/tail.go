@@ -176,10 +176,35 @@ func (g *Segment) write(b []byte, pos int64) error {
 		g.pin = h
 		g.set.pinned.Add(1)
 	}
+	g.writes++
 	if _, err := g.pin.f.WriteAt(b, pos); err != nil {
 		return fmt.Errorf("write %s at position %d: %w", g.Name(), pos, err)
 	}
 	return nil
+}
+
+// FlushAndLet writes what waits to the file, and lets go of it: someone else will
+// sync it, and hears of what cannot be written. What was written since, done
+// leaves for the next time.
+func (g *Segment) FlushAndLet() (done func(), err error) {
+	g.fileMu.Lock()
+	defer g.fileMu.Unlock()
+	pinned := g.pin != nil
+	if err := g.flush(); err != nil {
+		return nil, err
+	}
+	if !pinned {
+		g.unpin()
+		return func() {}, nil
+	}
+	writes := g.writes
+	return func() {
+		g.fileMu.Lock()
+		defer g.fileMu.Unlock()
+		if g.writes == writes {
+			g.unpin()
+		}
+	}, nil
 }
 
 // Persist writes what waits to the file, and makes all of it durable, but for
@@ -202,9 +227,11 @@ func (g *Segment) Persist() error {
 }
 
 // SyncError is a failed sync.
-type SyncError struct{ error }
+type SyncError struct{ Err error }
 
-func (e *SyncError) Unwrap() error { return e.error }
+func (e *SyncError) Error() string { return e.Err.Error() }
+
+func (e *SyncError) Unwrap() error { return e.Err }
 
 // unpin lets the file be closed. The caller holds fileMu.
 func (g *Segment) unpin() {

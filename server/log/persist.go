@@ -1,0 +1,75 @@
+package log
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/proglog/proglog/server/log/internal/segment"
+)
+
+// syncers is how many segments are synced at a time: the disk does more with
+// several in flight, up to about this many.
+const syncers = 8
+
+// persist makes segments durable: many with one sync of all files, else several at
+// a time. It goes on after an error, and returns all of them.
+func (e *Engine) persist(list []*segment.Segment) error {
+	if len(list) >= e.options.syncAllFrom && e.watch != nil {
+		return e.persistAll(list)
+	}
+	if e.options.inline || len(list) < 2 {
+		var errs []error
+		for _, g := range list {
+			errs = append(errs, g.Persist())
+		}
+		return errors.Join(errs...)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	next := make(chan *segment.Segment)
+	for range min(syncers, len(list)) {
+		wg.Go(func() {
+			for g := range next {
+				if err := g.Persist(); err != nil {
+					mu.Lock()
+					errs = append(errs, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for _, g := range list {
+		next <- g
+	}
+	close(next)
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// syncAllFrom is from how many segments on one sync of all files is cheaper than
+// one of each.
+const syncAllFrom = 64
+
+// persistAll makes many segments durable with one sync.
+func (e *Engine) persistAll(list []*segment.Segment) error {
+	var errs []error
+	var let []func()
+	for _, g := range list {
+		done, err := g.FlushAndLet()
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		let = append(let, done)
+	}
+	// Also after an error: nobody holds the others open any more.
+	if err := e.watch.Sync(); err != nil {
+		return errors.Join(append(errs, &segment.SyncError{Err: fmt.Errorf("sync all files: %w", err)})...)
+	}
+	for _, done := range let {
+		done()
+	}
+	return errors.Join(errs...)
+}
