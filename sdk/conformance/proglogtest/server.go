@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/proglog/proglog/sdk/conformance/process"
 )
 
 // BinEnv names the environment variable that holds the path of the binary;
@@ -59,7 +61,7 @@ func Start(t testing.TB, args ...string) *Server {
 		"serve", "--listen", "127.0.0.1:0", "--data-dir", t.TempDir(), "--log-format", "json",
 	}, args...)
 	s := &Server{cmd: exec.Command(Bin(t), all...), exited: make(chan struct{})}
-	dieWithParent(s.cmd)
+	process.DieWithParent(s.cmd)
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		t.Fatalf("pipe for the server's log: %v", err)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/proglog/proglog/sdk/conformance/process"
 )
 
 const (
@@ -43,7 +45,7 @@ func (r *run) command(ctx context.Context, args ...string) *exec.Cmd {
 		}
 	}
 	cmd.WaitDelay = stopLimit
-	dieWithParent(cmd)
+	process.DieWithParent(cmd)
 	return cmd
 }
 

@@ -28,6 +28,7 @@ func rules() []rule {
 		{room: "sdk/go", may: []string{"sdk/go/gen"}},
 		{room: "sdk/conformance"},
 		{room: "sdk/conformance/origin"},
+		{room: "sdk/conformance/adapters/go", may: []string{"sdk/go"}},
 
 		// The encoding of a record is written by hand and tested against the
 		// generated code.

@@ -14,7 +14,7 @@ import (
 func tree(t *testing.T, files map[string]string) []unit {
 	t.Helper()
 	top := fstest.MapFS{}
-	for _, dir := range []string{"sdk/go", "sdk/conformance", "sdk/conformance/origin", "server", "server/bench", "examples"} {
+	for _, dir := range []string{"sdk/go", "sdk/conformance", "sdk/conformance/origin", "sdk/conformance/adapters/go", "server", "server/bench", "examples"} {
 		top[dir+"/go.mod"] = &fstest.MapFile{Data: []byte("// a comment\nmodule " + repository + "/" + dir + "\n")}
 	}
 	for name, text := range files {
@@ -57,6 +57,7 @@ func TestAllowedImports(t *testing.T) {
 		"handlers on contract and stubs":    {"server/internal/rpc/a.go": source("server/commitlog", "sdk/go/gen/log/v1/logv1connect")},
 		"the binary on all of the server":   {"server/cmd/proglog/a.go": source("server/log", "server/internal/rpc", "sdk/go")},
 		"the bench on engine and SDK":       {"server/bench/a.go": source("server/log", "sdk/go")},
+		"an adapter on its SDK":             {"sdk/conformance/adapters/go/a.go": source("sdk/go")},
 		"an example on the SDK":             {"examples/go/a/a.go": source("sdk/go")},
 		"an example's test on a server":     {"examples/go/a/a_test.go": source("sdk/conformance/proglogtest")},
 		"the origin's client on its stubs":  {"sdk/conformance/origin/a_test.go": source("sdk/conformance/origin/gen/log/v1")},
@@ -101,6 +102,8 @@ func TestForbiddenImports(t *testing.T) {
 		"an example on stubs":             {"examples/go/a/a.go", "sdk/go/gen/log/v1"},
 		"an example's test on the server": {"examples/go/a/a_test.go", "server/log"},
 		"conformance on the SDK":          {"sdk/conformance/a.go", "sdk/go"},
+		"the suite on an adapter":         {"sdk/conformance/suite/a.go", "sdk/conformance/adapters/go"},
+		"an adapter on stubs":             {"sdk/conformance/adapters/go/a.go", "sdk/go/gen/log/v1"},
 		"the origin's client on the SDK":  {"sdk/conformance/origin/a_test.go", "sdk/go/gen/log/v1"},
 		"a room that nobody knows":        {"server/log/a.go", "web/thing"},
 	} {

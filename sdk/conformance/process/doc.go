@@ -1,0 +1,2 @@
+// Package process is what all programs that start the server have in common.
+package process

@@ -1,0 +1,4 @@
+package suite
+
+// row is a row of the parity table.
+type row struct{ subject, feature string }
