@@ -71,20 +71,19 @@ type Step struct {
 	Proxy string `yaml:"proxy"`
 	// Server does something to the server; see Server.Do.
 	Server string `yaml:"server"`
-	// Bare checks that of the adapter's clients the last request carried these
-	// HTTP headers.
+	// Asked checks the HTTP headers of the last request to $recorder.
 	Asked map[string]any `yaml:"asked"`
 
 	As      string            `yaml:"as"`
 	By      string            `yaml:"by"` // "b": the second adapter of a pair
-	With    map[string]any    `yaml:"with"`
-	Gives   map[string]any    `yaml:"gives"`
-	Fails   map[string]any    `yaml:"fails"`
+	With    any               `yaml:"with"`
+	Gives   any               `yaml:"gives"`
+	Fails   any               `yaml:"fails"`
 	Save    map[string]string `yaml:"save"` // variable to path in the answer
 	Records any               `yaml:"records"`
 	From    any               `yaml:"from"`
 	At      any               `yaml:"at"`
-	N       int64             `yaml:"n"`
+	N       any               `yaml:"n"`
 	Times   int64             `yaml:"times"`
 }
 
@@ -126,9 +125,11 @@ func (c *Case) needs() map[string]bool {
 		needs[n] = true
 	}
 	for i := range c.Steps {
-		if op := c.Steps[i].Call + c.Steps[i].Start; op != "" {
-			needs[op] = true
+		op := c.Steps[i].Call + c.Steps[i].Start
+		if name, ok := strings.CutPrefix(op, "$"); ok {
+			op = fmt.Sprint(c.vars[name])
 		}
+		needs[op] = op != ""
 	}
 	return needs
 }

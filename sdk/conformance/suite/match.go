@@ -11,7 +11,8 @@ import (
 
 // match holds an answer against what a case expects of it. A map expects its
 // fields, and says nothing of others; a null expects that a field is absent, "*"
-// that it is there and not empty, {one_of: […]} one of several. Numbers and their
+// that it is there and not empty, {one_of: […]} one of several, {contains: …} a
+// part of a text. Numbers and their
 // decimal strings are equal. Records are written as everywhere in cases.
 func match(path string, want, got any) error {
 	switch want := want.(type) {
@@ -23,6 +24,12 @@ func match(path string, want, got any) error {
 	case map[string]any:
 		if choices, ok := want["one_of"].([]any); ok && len(want) == 1 {
 			return matchOne(path, choices, got)
+		}
+		if part, ok := want["contains"].(string); ok && len(want) == 1 {
+			if !strings.Contains(plain(got), part) {
+				return fmt.Errorf("%s is %s, without %q", path, brief(got), part)
+			}
+			return nil
 		}
 		return matchMap(path, want, got)
 	case []any:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -22,8 +21,12 @@ type Proxy struct {
 	mu       sync.Mutex
 	listener net.Listener
 	links    map[*link]bool
-	changed  chan struct{} // closed and replaced when what is below changes
+	changed  chan struct{} // closed and replaced when something below, or of a link, changes
 	faults   faults
+	refused  int64     // connections for which there was no server
+	beats    int64     // pieces from the server, beatGap apart
+	lastBeat time.Time // when the latest of them came
+	latest   time.Time // when anything came
 	closed   bool
 }
 
@@ -31,8 +34,8 @@ type Proxy struct {
 type faults struct {
 	hold  [2]bool // by direction: bytes are kept, sockets stay open
 	delay time.Duration
-	cut   [2]int64 // by direction: a connection is reset behind so many bytes, if cuts is above 0
-	cuts  int64
+	cut   [2]int64 // by direction: a connection is reset behind so many bytes; below 0: not
+	cuts  int64    // so many connections yet
 }
 
 // The directions.
@@ -41,13 +44,8 @@ const (
 	answers  = 1
 )
 
-// link is a client's connection with the one to the server that belongs to it.
-type link struct {
-	ends    [2]net.Conn // the client's, the server's
-	carried [2]int64    // bytes by direction since the faults were set
-	gone    chan struct{}
-	once    sync.Once
-}
+// beatGap is how far apart pieces from the server are that are not of one answer.
+const beatGap = 50 * time.Millisecond
 
 // NewProxy listens on a free port of the loopback interface.
 func NewProxy(target func() string) (*Proxy, error) {
@@ -64,6 +62,7 @@ func NewProxy(target func() string) (*Proxy, error) {
 //	hold answers    keep what the server sends, of old and new connections
 //	hold requests   keep what clients send
 //	blackhole       both: connections stay open, and silent
+//	freeze          the same for the connections that there are; new ones work
 //	delay           let every piece wait n milliseconds
 //	cut answers     reset the next connections, as many as times (1), behind n bytes
 //	cut requests    the same in the other direction
@@ -71,9 +70,38 @@ func NewProxy(target func() string) (*Proxy, error) {
 //	reset           reset all connections that there are now
 //	close           end them without a reset, with nothing more sent
 //	heal            end all faults: what was kept goes on
+//
+// or waits for what clients and server do:
+//
+//	held            n bytes of clients are kept
+//	refused         n connections more came while the server was down
+//	beats           the server sent something n times more, with pauses between
+//	quiet           nothing was sent for n milliseconds
 func (p *Proxy) Do(ctx context.Context, fault string, n, times int64) error {
+	switch fault {
+	case "held":
+		return p.await(ctx, func() bool { return p.kept() >= n })
+	case "refused":
+		n += p.count(&p.refused)
+		return p.await(ctx, func() bool { return p.refused >= n })
+	case "beats":
+		n += p.count(&p.beats)
+		return p.await(ctx, func() bool { return p.beats >= n })
+	case "quiet":
+		return p.quiet(ctx, time.Duration(n)*time.Millisecond)
+	case "heal":
+		if err := p.listenAgain(ctx); err != nil {
+			return err
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer p.change()
+	return p.set(fault, n, times)
+}
+
+// set changes the faults. The lock is held.
+func (p *Proxy) set(fault string, n, times int64) error {
 	switch fault {
 	case "hold answers":
 		p.faults.hold[answers] = true
@@ -84,33 +112,91 @@ func (p *Proxy) Do(ctx context.Context, fault string, n, times int64) error {
 	case "delay":
 		p.faults.delay = time.Duration(n) * time.Millisecond
 	case "cut answers", "cut requests":
-		p.faults.cut = [2]int64{-1, -1}
-		p.faults.cuts = max(times, 1)
+		p.faults.cut, p.faults.cuts = [2]int64{n, -1}, max(times, 1)
 		if fault == "cut answers" {
-			p.faults.cut[answers] = n
-		} else {
-			p.faults.cut[requests] = n
-		}
-		for l := range p.links {
-			l.carried = [2]int64{}
+			p.faults.cut = [2]int64{-1, n}
 		}
 	case "refuse":
 		_ = p.listener.Close()
-	case "reset", "close":
-		for l := range p.links {
-			l.end(fault == "reset")
-		}
 	case "heal":
 		p.faults = faults{}
-		if err := p.listenAgain(ctx); err != nil {
-			return err
-		}
+	case "reset", "close", "freeze":
 	default:
 		return fmt.Errorf("the proxy does not know %q", fault)
 	}
+	for l := range p.links {
+		switch fault {
+		case "reset", "close":
+			l.end(fault == "reset")
+		case "freeze":
+			l.frozen = true
+		case "heal":
+			l.frozen = false
+		case "cut answers", "cut requests":
+			l.carried = [2]int64{}
+		}
+	}
+	return nil
+}
+
+// change wakes whoever waits. The lock is held.
+func (p *Proxy) change() {
 	close(p.changed)
 	p.changed = make(chan struct{})
-	return nil
+}
+
+// count reads a number under the lock.
+func (p *Proxy) count(n *int64) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return *n
+}
+
+// kept is how many bytes of clients have not gone on. The lock is held.
+func (p *Proxy) kept() (n int64) {
+	for l := range p.links {
+		n += int64(len(l.queue[requests]))
+	}
+	return n
+}
+
+// await waits until a condition, which is asked under the lock, is true.
+func (p *Proxy) await(ctx context.Context, is func() bool) error {
+	for {
+		p.mu.Lock()
+		yes, changed := is(), p.changed
+		p.mu.Unlock()
+		if yes {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return errors.New("it did not happen in time")
+		}
+	}
+}
+
+// quiet waits until nothing came from either side for a time.
+func (p *Proxy) quiet(ctx context.Context, gap time.Duration) error {
+	began := time.Now()
+	for {
+		p.mu.Lock()
+		since := p.latest
+		p.mu.Unlock()
+		if since.Before(began) {
+			since = began
+		}
+		rest := gap - time.Since(since)
+		if rest <= 0 {
+			return nil
+		}
+		select {
+		case <-time.After(rest):
+		case <-ctx.Done():
+			return errors.New("it was not quiet in time")
+		}
+	}
 }
 
 // Close ends all connections and waits until nothing of the proxy runs.
@@ -121,6 +207,7 @@ func (p *Proxy) Close() {
 	for l := range p.links {
 		l.end(true)
 	}
+	p.change()
 	p.mu.Unlock()
 	p.done.Wait()
 }
@@ -139,13 +226,13 @@ func (p *Proxy) listen(addr string) error {
 // machine may have it for a moment.
 func (p *Proxy) listenAgain(ctx context.Context) error {
 	for {
+		if open, err := net.Dial("tcp", p.Addr); err == nil {
+			_ = open.Close()
+			return nil // it did not refuse
+		}
 		err := p.listen(p.Addr)
 		if err == nil {
 			return nil
-		}
-		if held, dialErr := net.Dial("tcp", p.Addr); dialErr == nil {
-			_ = held.Close()
-			return nil // it never stopped listening
 		}
 		select {
 		case <-ctx.Done():
@@ -161,105 +248,20 @@ func (p *Proxy) accept(listener net.Listener) {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.target())
-		l := &link{ends: [2]net.Conn{client, server}, gone: make(chan struct{})}
-		if err != nil { // the server is not there: neither is the proxy
-			l.ends[1] = client
-			l.end(true)
-			continue
-		}
-		p.mu.Lock()
-		if p.closed {
-			l.end(true)
-		}
-		p.links[l] = true
-		p.mu.Unlock()
-		p.done.Go(func() { p.carry(l) })
-	}
-}
-
-// carry moves bytes in both directions until the link ends.
-func (p *Proxy) carry(l *link) {
-	var both sync.WaitGroup
-	both.Go(func() { p.pump(l, requests) })
-	both.Go(func() { p.pump(l, answers) })
-	both.Wait()
-	l.end(false)
-	p.mu.Lock()
-	delete(p.links, l)
-	p.mu.Unlock()
-}
-
-func (p *Proxy) pump(l *link, direction int) {
-	from, to := l.ends[direction], l.ends[1-direction]
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		piece, cut, ok := p.pass(l, direction, buf[:n])
-		if !ok {
-			return
-		}
-		if _, writeErr := to.Write(piece); writeErr != nil {
-			l.end(true)
-			return
-		}
-		switch {
-		case cut:
-			l.end(true)
-			return
-		case errors.Is(err, io.EOF):
-			_ = to.(*net.TCPConn).CloseWrite()
-			return
-		case err != nil:
-			l.end(true)
-			return
-		}
-	}
-}
-
-// pass waits as long as a piece is held or delayed, and returns how much of it
-// goes on, and whether the link ends behind it.
-func (p *Proxy) pass(l *link, direction int, piece []byte) (rest []byte, cut, ok bool) {
-	waited := false
-	for {
-		p.mu.Lock()
-		f, changed := p.faults, p.changed
-		if !f.hold[direction] && (f.delay == 0 || waited) {
-			break
-		}
-		p.mu.Unlock()
-		var late <-chan time.Time
-		if !f.hold[direction] {
-			late = time.After(f.delay)
-		}
-		select {
-		case <-l.gone:
-			return nil, false, false
-		case <-changed:
-		case <-late:
-			waited = true
-		}
-	}
-	defer p.mu.Unlock()
-	l.carried[direction] += int64(len(piece))
-	over := l.carried[direction] - p.faults.cut[direction]
-	if p.faults.cuts > 0 && p.faults.cut[direction] >= 0 && over >= 0 {
-		p.faults.cuts--
-		return piece[:max(0, int64(len(piece))-over)], true, true
-	}
-	return piece, false, true
-}
-
-// end closes both connections, once: with a reset, or as a peer does that has
-// nothing more to say.
-func (l *link) end(reset bool) {
-	l.once.Do(func() {
-		close(l.gone)
-		for _, c := range l.ends {
-			if tcp, ok := c.(*net.TCPConn); ok && reset {
-				_ = tcp.SetLinger(0)
+		p.done.Go(func() {
+			server, err := net.Dial("tcp", p.target())
+			l := newLink(client, server)
+			p.mu.Lock()
+			if err != nil || p.closed { // the server is not there: neither is the proxy
+				p.refused++
+				l.end(true)
+				p.change()
+				p.mu.Unlock()
+				return
 			}
-			_ = c.Close()
-		}
-	})
+			p.links[l] = true
+			p.mu.Unlock()
+			p.carry(l)
+		})
+	}
 }

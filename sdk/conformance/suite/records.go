@@ -26,6 +26,7 @@ type header struct {
 //	{base64: AAH/}                           any bytes
 //	{size: 1048576}                          so many bytes
 //	{count: 1000, value: "r-%d"}             so many records, numbered from start (0)
+//	{headers_count: 64}, {headers_size: 100} so many headers, or bytes of them
 func parseRecords(written any) ([]record, error) {
 	list, ok := written.([]any)
 	if !ok {
@@ -74,6 +75,8 @@ func parseRecord(item any) ([]record, error) {
 			for i := range asInt(field) {
 				one.headers = append(one.headers, header{fmt.Sprint("h", i), nil})
 			}
+		case "headers_size":
+			one.headers = []header{{"h", []byte(strings.Repeat("v", asInt(field)-1))}}
 		case "offset": // for who compares
 		default:
 			return nil, fmt.Errorf("a record has no %q", name)

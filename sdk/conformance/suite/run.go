@@ -123,6 +123,7 @@ func (r *Run) step(ctx context.Context, s *Step) error {
 	if err != nil {
 		return err
 	}
+	value = fmt.Sprint(r.fill(value))
 	switch kind {
 	case "call", "start":
 		return r.command(ctx, s)
@@ -130,7 +131,7 @@ func (r *Run) step(ctx context.Context, s *Step) error {
 		return r.behind(ctx, s)
 	case "proxy":
 		r.script.add("proxy", []byte(value))
-		return r.proxy.Do(ctx, value, s.N, s.Times)
+		return r.proxy.Do(ctx, value, int64(asUint(r.fill(s.N))), s.Times)
 	case "server":
 		r.script.add("server", []byte(value))
 		return r.server.Do(value)
@@ -186,7 +187,7 @@ func (r *Run) command(ctx context.Context, s *Step) error {
 	if a == nil {
 		return fmt.Errorf("there is no adapter %q", name)
 	}
-	c, err := r.give(a, s.Call+s.Start, s.With)
+	c, err := r.give(a, fmt.Sprint(r.fill(s.Call+s.Start)), s.With)
 	if err != nil {
 		return err
 	}
@@ -210,16 +211,19 @@ func (r *Run) command(ctx context.Context, s *Step) error {
 }
 
 // give completes the arguments of a command and gives it.
-func (r *Run) give(a *Adapter, op string, with map[string]any) (*Command, error) {
+func (r *Run) give(a *Adapter, op string, with any) (*Command, error) {
 	args := map[string]any{}
-	for name, value := range with {
-		value = r.fill(value)
+	filled, _ := r.fill(with).(map[string]any)
+	for name, value := range filled {
 		if name == "records" {
 			records, err := parseRecords(value)
 			if err != nil {
 				return nil, err
 			}
 			value = wire(records)
+		}
+		if key, ok := value.(map[string]any); ok && name == "producer" {
+			value = map[string]any{"id": key["id"], "epoch": plain(key["epoch"]), "sequence": plain(key["sequence"])}
 		}
 		if big64(name) {
 			value = plain(value)
@@ -243,7 +247,7 @@ func big64(name string) bool {
 }
 
 // call gives a command that has to succeed.
-func (r *Run) call(ctx context.Context, a *Adapter, op string, with map[string]any) (any, error) {
+func (r *Run) call(ctx context.Context, a *Adapter, op string, with any) (any, error) {
 	c, err := r.give(a, op, with)
 	if err != nil {
 		return nil, err
@@ -264,7 +268,7 @@ func (r *Run) judge(s *Step, answer any, failure map[string]any) error {
 	case s.Fails != nil && failure == nil:
 		return fmt.Errorf("it succeeded with %v, and should have failed with %v", brief(answer), s.Fails)
 	case s.Fails != nil:
-		return match("the error", r.fill(s.Fails), failure)
+		return match("the error", r.fill(s.Fails), any(failure))
 	case failure != nil:
 		return fmt.Errorf("it failed: %v", failure)
 	case s.Gives != nil:
@@ -289,8 +293,8 @@ func (r *Run) save(s *Step, answer any) error {
 // behind calls the server past the SDK.
 func (r *Run) behind(ctx context.Context, s *Step) error {
 	with := map[string]any{}
-	for name, value := range s.With {
-		value = r.fill(value)
+	filled, _ := r.fill(s.With).(map[string]any)
+	for name, value := range filled {
 		if name == "records" {
 			records, err := parseRecords(value)
 			if err != nil {

@@ -70,6 +70,12 @@ func TestConformance(t *testing.T) {
 				t.Run(c.ID(), func(t *testing.T) {
 					t.Parallel()
 					runs := []Run{{Case: c, Bin: server, A: spec, Dir: t.TempDir()}}
+					if c.Pair {
+						runs = nil
+						for _, other := range there {
+							runs = append(runs, Run{Case: c, Bin: server, A: spec, B: other, Dir: t.TempDir()})
+						}
+					}
 					if why := spec.lack(c); why != "" {
 						t.Logf("lacking: %s", why)
 						return
@@ -81,5 +87,4 @@ func TestConformance(t *testing.T) {
 			}
 		})
 	}
-	_ = there
 }
