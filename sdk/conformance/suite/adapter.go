@@ -56,6 +56,7 @@ func StartAdapter(a *AdapterSpec, script *transcript, name string, env ...string
 	cmd.Env = append(os.Environ(), a.environ()...)
 	cmd.Env = append(cmd.Env, env...)
 	process.DieWithParent(cmd)
+	process.Group(cmd)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func (a *Adapter) listen(out io.Reader) {
 		a.script.add(a.name+" ←", bytes.TrimSpace(line))
 		if err := a.take(line); err != nil {
 			a.script.add(a.name+" !", []byte(err.Error()))
-			_ = a.cmd.Process.Kill()
+			process.Kill(a.cmd)
 		}
 	}
 	a.err = a.cmd.Wait()
@@ -213,7 +214,7 @@ func (a *Adapter) Close() error {
 	select {
 	case <-a.exited:
 	case <-time.After(endLimit):
-		_ = a.cmd.Process.Kill()
+		process.Kill(a.cmd)
 		<-a.exited
 		return fmt.Errorf("adapter %s did not end within %v of its input", a.name, endLimit)
 	}

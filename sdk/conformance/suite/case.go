@@ -118,18 +118,22 @@ func (c *Case) ID() string { return c.Subject + "/" + c.Name }
 // row is its row in the parity table.
 func (c *Case) row() row { return row{c.Subject, c.Feature} }
 
-// needs returns what an adapter must not lack.
-func (c *Case) needs() map[string]bool {
+// needs returns what the adapter in a role, "a" or "b", must not lack.
+func (c *Case) needs(role string) map[string]bool {
 	needs := map[string]bool{}
 	for _, n := range c.Needs {
 		needs[n] = true
 	}
 	for i := range c.Steps {
-		op := c.Steps[i].Call + c.Steps[i].Start
+		s := &c.Steps[i]
+		op := s.Call + s.Start
+		if op == "" || max(s.By, "a") != role {
+			continue
+		}
 		if name, ok := strings.CutPrefix(op, "$"); ok {
 			op = fmt.Sprint(c.vars[name])
 		}
-		needs[op] = op != ""
+		needs[op] = true
 	}
 	return needs
 }

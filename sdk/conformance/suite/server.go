@@ -31,6 +31,7 @@ const drainLimit = 12 * time.Second
 type Server struct {
 	bin, dir string
 	flags    []string
+	full     bool // it is told that there is no room on the disk
 	direct   *http.Client
 
 	mu   sync.Mutex
@@ -77,6 +78,8 @@ func (s *Server) Log() string {
 //	wipe      kill, remove the data, start: the log is another one
 //	backup    kill, copy the data, start
 //	restore   kill, put the copy back, start: the log went back
+//	full      kill, start with a disk that is full
+//	room      kill, start with one that is not
 func (s *Server) Do(what string) error {
 	backup := s.dir + ".backup"
 	switch what {
@@ -97,6 +100,10 @@ func (s *Server) Do(what string) error {
 		return s.ended()
 	case "wipe":
 		return s.between(func() error { return os.RemoveAll(s.dir) })
+	case "full":
+		return s.between(func() error { s.full = true; return nil })
+	case "room":
+		return s.between(func() error { s.full = false; return nil })
 	case "backup":
 		return s.between(func() error { return os.CopyFS(backup, os.DirFS(s.dir)) })
 	case "restore":
@@ -120,9 +127,13 @@ func (s *Server) between(do func() error) error {
 
 func (s *Server) start() error {
 	run := &serverRun{exited: make(chan struct{})}
-	run.cmd = exec.Command(s.bin, append([]string{
+	args := append([]string{
 		"serve", "--listen", "127.0.0.1:0", "--data-dir", filepath.Join(s.dir, "data"), "--log-format", "json",
-	}, s.flags...)...)
+	}, s.flags...)
+	if s.full {
+		args = append(args, "--min-free-bytes", "1000000GiB")
+	}
+	run.cmd = exec.Command(s.bin, args...)
 	process.DieWithParent(run.cmd)
 	stderr, err := run.cmd.StderrPipe()
 	if err != nil {

@@ -6,11 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
+
+// helloLimit is how long an adapter may take until it answers its first command.
+const helloLimit = 30 * time.Second
 
 // AdapterSpec is a line of the table of adapters, ../adapters/adapters.json.
 type AdapterSpec struct {
@@ -94,6 +100,8 @@ func (a *AdapterSpec) Prepare(ctx context.Context, out string) error {
 
 // hello asks the adapter what its SDK lacks.
 func (a *AdapterSpec) hello(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, helloLimit)
+	defer cancel()
 	run, err := StartAdapter(a, newTranscript(), a.Name)
 	if err != nil {
 		return fmt.Errorf("start the adapter %s: %w", a.Name, err)
@@ -114,12 +122,11 @@ func (a *AdapterSpec) hello(ctx context.Context) error {
 	return match("the answer to hello", map[string]any{"sdk": "*", "version": "*", "runtime": "*"}, c.answer)
 }
 
-// lack returns why the adapter cannot run a case; empty: it can.
-func (a *AdapterSpec) lack(c *Case) string {
-	needs := c.needs()
-	for feature, why := range a.lacks {
+// lack returns why the adapter cannot do what a case needs; empty: it can.
+func (a *AdapterSpec) lack(needs map[string]bool) string {
+	for _, feature := range slices.Sorted(maps.Keys(a.lacks)) {
 		if needs[feature] {
-			return why
+			return a.lacks[feature]
 		}
 	}
 	return ""
