@@ -14,7 +14,7 @@ import (
 )
 
 // caseLimit is how long a case may take unless it says otherwise.
-const caseLimit = 15 * time.Second
+const caseLimit = 20 * time.Second
 
 // Case is one behaviour that every SDK shows.
 type Case struct {

@@ -110,7 +110,7 @@ func (r *Run) adapter(ctx context.Context, name string, spec *AdapterSpec) error
 	}
 	r.adapters[name] = a
 	client := map[string]any{
-		"client": "c", "addr": "$addr", "attempts": 10, "min_delay_ms": 20, "max_delay_ms": 200,
+		"client": "c", "addr": "$addr", "attempts": 40, "min_delay_ms": 20, "max_delay_ms": 200,
 	}
 	maps.Copy(client, r.Case.Client)
 	_, err = r.call(ctx, a, "client", client)
