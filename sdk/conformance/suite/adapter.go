@@ -110,6 +110,28 @@ func (a *Adapter) Wait(ctx context.Context, c *Command) error {
 	}
 }
 
+// WaitAlone is Wait for a command that has delivered all that it may: a record
+// more is an error at once.
+func (a *Adapter) WaitAlone(ctx context.Context, c *Command) error {
+	for {
+		c.mu.Lock()
+		changed := c.changed
+		c.mu.Unlock()
+		if err := c.unseen(); err != nil {
+			return err
+		}
+		select {
+		case <-c.done:
+			return c.unseen()
+		case <-changed:
+		case <-a.exited:
+			return a.Wait(ctx, c)
+		case <-ctx.Done():
+			return a.Wait(ctx, c)
+		}
+	}
+}
+
 // listen takes what the adapter says.
 func (a *Adapter) listen(out io.Reader) {
 	defer close(a.exited)

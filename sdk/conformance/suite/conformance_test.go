@@ -24,7 +24,10 @@ const (
 	pageFile    = "../../README.md"
 )
 
-var update = flag.Bool("update", false, "write what the SDKs showed into the parity table")
+var (
+	update = flag.Bool("update", false, "write what the SDKs showed into the parity table")
+	only   = flag.String("adapter", "", "run the adapter of this name only; pairs still take all")
+)
 
 func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", atOnce); err != nil {
@@ -72,6 +75,9 @@ func TestConformance(t *testing.T) {
 		there = append(there, spec)
 	}
 	for _, spec := range specs {
+		if *only != "" && *only != spec.Name {
+			continue
+		}
 		result := newTally()
 		t.Run(spec.Name, func(t *testing.T) {
 			if err := missing[spec.Name]; err != nil {

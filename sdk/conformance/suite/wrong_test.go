@@ -26,9 +26,9 @@ func TestBrokenSDKsFail(t *testing.T) {
 		{"repeats-record", "reading/a follower gets what comes", "the record at offset 1 came where that at 2 was due"},
 		{"repeats-record", "reading/until an offset", "the record at offset 4 came where that at 5 was due"},
 		{"repeats-record", "resume/a follower survives: a reset", "the record at offset 1 came where that at 2 was due"},
-		{"forgets-log-id", "resume/other data under the same address is told", "was not answered in time"},
-		{"forgets-log-id", "resume/a log that was deleted and made again is told", "was not answered in time"},
-		{"jumps-gap", "resume/a gap is told", "was not answered in time"},
+		{"forgets-log-id", "resume/other data under the same address is told", "records too many"},
+		{"forgets-log-id", "resume/a log that was deleted and made again is told", "records too many"},
+		{"jumps-gap", "resume/a gap is told", "records too many"},
 		{"takes-loss-for-end", "resume/a follower survives: a reset", "did not come: read was answered"},
 		{"takes-loss-for-end", "resume/a follower survives that the server: drains", "did not come: read was answered"},
 		{"retries-without-identity", "writes/a write whose answer is lost is in the log once: an expected offset", "it failed"},
@@ -43,9 +43,7 @@ func TestBrokenSDKsFail(t *testing.T) {
 			t.Parallel()
 			c := named(cases, row.id)
 			require.NotNil(t, c)
-			short := *c
-			short.DeadlineMS = 3000
-			run := Run{Case: &short, Bin: server, A: specs[0], Dir: t.TempDir(), Env: []string{wrongEnv + "=" + row.way}}
+			run := Run{Case: c, Bin: server, A: specs[0], Dir: t.TempDir(), Env: []string{wrongEnv + "=" + row.way}}
 			if c.Pair {
 				run.B = specs[0]
 			}
