@@ -239,8 +239,7 @@ func (r *Run) give(a *Adapter, op string, with any) (*Command, error) {
 // big64 names the arguments that are 64-bit numbers, which travel as strings.
 func big64(name string) bool {
 	switch name {
-	case "offset", "from_tail", "until", "expected_offset", "first", "epoch", "max_bytes",
-		"max_records", "batch_records", "max_batch_records", "max_batch_bytes", "max_in_flight_batches", "max_in_flight_bytes":
+	case "offset", "from_tail", "until", "expected_offset", "first", "epoch", "max_bytes":
 		return true
 	}
 	return false
