@@ -18,7 +18,7 @@ import (
 
 // endLimit is how long an adapter may take to end when its input has ended: a
 // client that is closed keeps nothing alive.
-const endLimit = 5 * time.Second
+const endLimit = 10 * time.Second
 
 // Adapter is a running adapter.
 type Adapter struct {

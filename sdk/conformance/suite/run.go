@@ -39,14 +39,17 @@ func (r *Run) Do(ctx context.Context) error {
 	if r.Case.DeadlineMS > 0 {
 		limit = time.Duration(r.Case.DeadlineMS) * time.Millisecond
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	r.script = newTranscript()
 	r.adapters, r.running, r.by = map[string]*Adapter{}, map[string]*Command{}, map[string]*Adapter{}
 	r.vars = map[string]any{}
 	maps.Copy(r.vars, r.Case.vars)
 
-	err := r.begin(ctx)
+	// The time that programs take to start is not the case's.
+	start, started := context.WithTimeout(ctx, startLimit)
+	err := r.begin(start)
+	started()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	for i := 0; err == nil && i < len(r.Case.Steps); i++ {
 		if err = r.step(ctx, &r.Case.Steps[i]); err != nil {
 			err = fmt.Errorf("step %d, %s: %w", i+1, describe(&r.Case.Steps[i]), err)
