@@ -36,7 +36,7 @@ type Client struct {
 	limits Limits
 	retry  Retry
 	logger *slog.Logger
-	idle   func() // closes connections that nobody uses
+	conns  conns
 	closed atomic.Bool
 
 	admin      logv1connect.AdminClient
@@ -72,19 +72,21 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	if config.token != nil && base.Scheme == "http" && !isLoopback(base.Hostname()) {
 		return nil, fmt.Errorf("proglog: a token would travel to %s in the clear: use https://", base.Host)
 	}
-	c := &Client{limits: config.limits, retry: config.retry, logger: config.logger, idle: func() {}}
+	c := &Client{limits: config.limits, retry: config.retry, logger: config.logger}
 	c.shared = sharing{open: make(map[string]*sharedStream), idle: sharedIdle}
 	c.identities.free = make(map[string][]identity)
-	hc := config.httpClient
-	if hc == nil {
+	c.conns.make = func() (*http.Client, func()) {
+		if config.httpClient != nil {
+			return config.wrapped(config.httpClient), func() {}
+		}
 		transport := newTransport(base.Scheme, config.tls)
-		hc = &http.Client{
+		return config.wrapped(&http.Client{
 			Transport: transport,
 			// Records and tokens go to the address that was given, and nowhere else.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
-		c.idle = transport.CloseIdleConnections
+		}), transport.CloseIdleConnections
 	}
+	c.conns.renew(0)
 	options := []connecthttp.Option{
 		connecthttp.WithCodecs(codec{connectproto.NewBinaryCodec()}),
 		// Compressing small records costs more than sending them.
@@ -95,7 +97,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		options = append(options, connecthttp.WithGRPC())
 	}
 	c.rpc = connect.NewClient(
-		connecthttp.NewTransport(&bufferingClient{next: config.wrapped(hc)}, base.String(), options...),
+		connecthttp.NewTransport(&bufferingClient{conns: &c.conns}, base.String(), options...),
 		c.refuseWhenClosed,
 		config.addHeaders,
 	)
@@ -110,7 +112,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 func (c *Client) Close() error {
 	c.closed.Store(true)
 	c.shared.close()
-	c.idle()
+	c.conns.closeIdle()
 	return nil
 }
 

@@ -84,6 +84,10 @@ func (c *Client) ConsumeBatch(ctx context.Context, opts ...ReadOption) (Batch, e
 	var batch Batch
 	err := c.retryRead(ctx, "consume", func(ctx context.Context) *Error {
 		res, err := c.consumeOnce(ctx, req)
+		if err != nil && err.Reason == ReasonOffsetUnwritten && (config.start != startOffset || config.offset == err.NextOffset) {
+			batch = Batch{Tail: true, NextOffset: err.NextOffset}
+			return nil
+		}
 		if err != nil {
 			return err
 		}

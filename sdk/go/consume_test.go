@@ -370,3 +370,19 @@ func TestReadFromAWrongAddress(t *testing.T) {
 		assert.False(t, errors.Is(err, context.Canceled))
 	}
 }
+
+// Goal: at the tail there is nothing to read, which is no failure, also for a read
+// that does not wait; an offset beyond the tail is one.
+func TestConsumeBatchAtTheTail(t *testing.T) {
+	f := startFake(t)
+	f.fill(2)
+	client := connectTo(t, f.url)
+	for name, start := range map[string]proglog.ReadOption{"offset": proglog.From(2), "end": proglog.FromEnd(0)} {
+		batch, err := client.ConsumeBatch(t.Context(), start)
+		require.NoError(t, err, name)
+		require.Equal(t, proglog.Batch{Tail: true, NextOffset: 2}, proglog.Batch{Tail: batch.Tail, NextOffset: batch.NextOffset}, name)
+		require.Empty(t, batch.Records, name)
+	}
+	_, err := client.ConsumeBatch(t.Context(), proglog.From(3))
+	require.Equal(t, proglog.ReasonOffsetUnwritten, proglog.ReasonOf(err))
+}

@@ -90,9 +90,13 @@ func (c *Client) produceAlone(ctx context.Context, config *produceConfig, body p
 		tried = tried || !err.NothingAppended
 		again := err.mayRetryWrite()
 		if !id.none {
-			again = err.fate() != final && !err.tooLong() && (!tried || c.recognises(ctx, config.log))
+			again = err.fate() != final && !err.tooLong()
 		}
-		if again && !b.exhausted() && c.pause(ctx, &b, "produce", err) {
+		again = again && !b.exhausted() // before the server is asked anything
+		if again && !id.none && tried {
+			again = c.recognises(ctx, config.log)
+		}
+		if again && c.pause(ctx, &b, "produce", err) {
 			continue
 		}
 		if !tried {

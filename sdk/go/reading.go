@@ -111,7 +111,11 @@ func (r *reading) stream(ctx context.Context, yield func(Batch, error) bool) (en
 	if r.until != noEnd {
 		req.UntilOffset = &r.until
 	}
-	pulse := r.watch(cancel)
+	_, generation := r.c.conns.current()
+	pulse := r.watch(func() {
+		r.c.conns.renew(generation)
+		cancel()
+	})
 	pulse.await()
 	stream, err := r.c.rpc.CallServerStream(ctx, consumeStreamSpec(), req)
 	lost := pulse.stop()

@@ -70,6 +70,8 @@ func (c *Client) produceShared(ctx context.Context, log string, records []Record
 		cause = e.behind
 	}
 	switch {
+	case cause.Reason == ReasonLogNotFound:
+		return Ack{}, nil, false // the stream may stand on a log that was deleted, and made again since
 	case e == cause && future.batch != nil && future.batch.senders == 1 && cause.FromServer:
 		return Ack{}, failure, true // it is an answer to this call alone
 	case cause.Code == CodeUnimplemented && !cause.FromServer:

@@ -58,15 +58,55 @@ func newTransport(scheme string, config *tls.Config) *http.Transport {
 	return t
 }
 
+// conns is what requests go out by. A connection that brings no sign of life is not
+// given up by its transport before it has pinged it; whoever noticed sooner leaves
+// it, with all that is on it, for a new one.
+type conns struct {
+	make func() (hc *http.Client, closeIdle func())
+
+	mu         sync.Mutex
+	generation int // counts the clients that were made
+	client     *http.Client
+	close      func()
+}
+
+// renew makes new connections for the requests to come, unless that was done
+// since the generation that failed.
+func (c *conns) renew(failed int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if failed != c.generation {
+		return
+	}
+	if c.close != nil {
+		c.close()
+	}
+	c.generation++
+	c.client, c.close = c.make()
+}
+
+func (c *conns) current() (hc *http.Client, generation int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.client, c.generation
+}
+
+func (c *conns) closeIdle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.close()
+}
+
 // bufferingClient puts a buffer under the bodies of response streams.
 type bufferingClient struct {
-	next *http.Client
-	pool sync.Pool // of *[]byte, each of bufferSize
+	conns *conns
+	pool  sync.Pool // of *[]byte, each of bufferSize
 }
 
 // Do sends a request. The library calls it for every call.
 func (b *bufferingClient) Do(req *http.Request) (*http.Response, error) {
-	res, err := b.next.Do(req)
+	hc, _ := b.conns.current()
+	res, err := hc.Do(req)
 	if err != nil {
 		return nil, err
 	}
