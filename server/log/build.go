@@ -5,6 +5,7 @@ import (
 
 	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/bug"
 	"github.com/proglog/proglog/server/log/internal/frame"
 	"github.com/proglog/proglog/server/log/internal/journal"
 	"github.com/proglog/proglog/server/log/internal/segment"
@@ -192,7 +193,7 @@ func (b *builder) mark(kind frame.Kind, log, base uint64, payload []byte) {
 // ever written again. The caller holds commitMu.
 func cutPositions(logs []*Log) {
 	for _, l := range logs {
-		if l.touched {
+		if l.touched && !bug.On(bug.SharedBlock) {
 			l.position = vfs.AlignUp(l.position)
 			l.touched = false
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/bug"
 	"github.com/proglog/proglog/server/log/internal/journal"
 	"github.com/proglog/proglog/server/log/internal/segment"
 )
@@ -134,10 +135,11 @@ func (e *Engine) checkpointLocked() error {
 
 // complete does what a cut asks for. The caller holds checkpointMu.
 func (e *Engine) complete(k cut) error {
+	e.completeEarly(&k)
 	if err := e.persist(k.dirty); err != nil {
 		return e.writeFailed(err)
 	}
-	if e.segments.TakeMade() {
+	if e.segments.TakeMade() && !bug.On(bug.SegmentNotInDir) {
 		if err := e.fs.SyncDir(segmentsDir); err != nil {
 			return e.committer.fail(fmt.Errorf("sync directory: %w", err))
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/bug"
 	"github.com/proglog/proglog/server/log/internal/journal"
 )
 
@@ -184,6 +185,7 @@ func (c *committer) commitLocked(group []*pending) error {
 		return err
 	}
 	if !c.group.Empty() {
+		c.publishEarly()
 		if err := c.journal.Write(&c.group); err != nil {
 			return c.fail(err)
 		}
@@ -301,6 +303,9 @@ func (c *committer) apply() error {
 // fail ends all appends after a failed write or sync. What was in flight is
 // undecided: it may be on the disk.
 func (c *committer) fail(cause error) error {
+	if bug.On(bug.AppendsGoOn) {
+		return commitlog.OutcomeUnknown(cause)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !errors.Is(c.stopped, commitlog.ErrStorageFailed) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/proglog/proglog/server/commitlog"
+	"github.com/proglog/proglog/server/log/internal/bug"
 	"github.com/proglog/proglog/server/log/internal/frame"
 	"github.com/proglog/proglog/server/log/internal/segment"
 )
@@ -98,7 +99,7 @@ func (e *Engine) make(name string) *Log {
 	e.numbers++
 	m := meta{number: e.numbers, name: name, created: e.committer.builder.now}
 	e.options.random(m.id[:])
-	if grave := e.graves[name]; grave != nil {
+	if grave := e.graves[name]; grave != nil && !bug.On(bug.OffsetReused) {
 		m.first = grave.end
 	}
 	l := e.newLog(m)

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/proglog/proglog/server/commitlog"
+	"github.com/proglog/proglog/server/log/internal/bug"
 	"github.com/proglog/proglog/server/log/internal/segment"
 )
 
@@ -249,7 +250,7 @@ func (l *Log) drop() {
 		if n+1 < len(l.segments) {
 			next = l.segments[n+1].Base
 		}
-		if next > l.meta.first {
+		if next > l.meta.first && (next > l.meta.first+1 || !bug.On(bug.EdgeDropped)) {
 			break
 		}
 		l.dropped = append(l.dropped, l.segments[n].Segment)
@@ -270,6 +271,9 @@ func (l *Log) notFound() error { return &commitlog.LogNotFoundError{Name: l.name
 func (l *Log) row() row {
 	w := row{meta: l.meta, next: l.end, time: l.time, chain: l.chain, position: l.position}
 	w.producers = l.producers.append(nil, l.time, l.engine.options.Dedup)
+	if bug.On(bug.ProducersForgotten) {
+		w.producers = new(producers).append(nil, l.time, l.engine.options.Dedup)
+	}
 	w.segments = make([]segmentRow, len(l.segments))
 	for i, s := range l.segments {
 		w.segments[i] = segmentRow{spec: s.Spec, end: s.end}

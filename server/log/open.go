@@ -80,10 +80,11 @@ func (e *Engine) openDir() (err error) {
 	if err != nil {
 		return err
 	}
+	e.unlockEarly()
 	// A process that was killed may have left a table that is in place but not
 	// durably so. Nothing may be built on it before it is.
 	if err := e.fs.SyncDir("."); err != nil {
-		return err
+		return &syncError{err}
 	}
 	e.id, err = readIdentity(e.fs)
 	if errors.Is(err, fs.ErrNotExist) {

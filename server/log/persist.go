@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/proglog/proglog/server/log/internal/bug"
 	"github.com/proglog/proglog/server/log/internal/segment"
 )
 
@@ -65,7 +66,11 @@ func (e *Engine) persistAll(list []*segment.Segment) error {
 		let = append(let, done)
 	}
 	// Also after an error: nobody holds the others open any more.
-	if err := e.watch.Sync(); err != nil {
+	err := e.watch.Sync()
+	if err != nil && bug.On(bug.SyncRetried) {
+		err = e.watch.Sync()
+	}
+	if err != nil {
 		return errors.Join(append(errs, &segment.SyncError{Err: fmt.Errorf("sync all files: %w", err)})...)
 	}
 	for _, done := range let {

@@ -2,94 +2,20 @@ package log
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"path"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
 	"github.com/proglog/proglog/server/internal/vfs/vfstest"
 )
 
 // Each case of recovery by name, from a crash state or a damage that the file
 // system in memory makes. What is random anywhere comes from a fixed seed.
-
-func openMem(t *testing.T, fs *vfstest.Mem) *Engine {
-	t.Helper()
-	e, err := tryOpenMem(fs)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = e.Close() }) // a test that poisons it expects its error
-	return e
-}
-
-func tryOpenMem(fs *vfstest.Mem) (*Engine, error) {
-	return Open("mem", simOptions(fs, rand.New(rand.NewPCG(1, 2))))
-}
-
-func appendTo(t *testing.T, e *Engine, values ...string) {
-	t.Helper()
-	for _, v := range values {
-		_, err := e.named("").Append(context.Background(), oneBatch(v))
-		require.NoError(t, err)
-	}
-}
-
-func oneBatch(values ...string) (b commitlog.Batch) {
-	for _, v := range values {
-		b.Records = append(b.Records, commitlog.Record{Value: []byte(v)})
-	}
-	return b
-}
-
-// readable returns all values that can be read, with "!" for a damaged range.
-func readable(t *testing.T, e *Engine) (values []string) {
-	t.Helper()
-	l := e.named("")
-	for at := l.Bounds().First; at < l.Bounds().Next; {
-		run, err := l.Read(context.Background(), at, commitlog.ReadLimit{}, nil)
-		if damage := (*commitlog.DamagedError)(nil); errors.As(err, &damage) {
-			require.LessOrEqual(t, damage.First, at)
-			require.Greater(t, damage.Next, at)
-			values = append(values, "!")
-			at = damage.Next
-			continue
-		}
-		require.NoError(t, err)
-		for rec, err := range run.All() {
-			require.NoError(t, err)
-			values = append(values, string(rec.Value))
-		}
-		at = run.Next
-	}
-	return values
-}
-
-// flip changes one bit of a file, durably.
-func flip(t *testing.T, fs *vfstest.Mem, name string, pos int64) {
-	t.Helper()
-	f, err := fs.Open(name, vfs.Buffered)
-	require.NoError(t, err)
-	b := make([]byte, 1)
-	_, err = f.ReadAt(b, pos)
-	require.NoError(t, err)
-	b[0] ^= 0x10
-	_, err = f.WriteAt(b, pos)
-	require.NoError(t, err)
-	require.NoError(t, f.Sync())
-	require.NoError(t, f.Close())
-}
-
-func activeJournal(e *Engine) (name string, pos int64) {
-	cut := e.committer.journal.Cut()
-	return e.committer.journal.Active(), cut.Position
-}
 
 // A group that a crash cuts off in the middle is dropped as a whole, and the
 // log goes on at the offset that it would have had.
@@ -179,21 +105,6 @@ func TestRecoveryOfSectorsOutOfOrder(t *testing.T) {
 	}
 }
 
-func copySectors(t *testing.T, from, to *vfstest.Mem, name string, start, end int64) {
-	t.Helper()
-	src, err := from.Open(name, vfs.Buffered)
-	require.NoError(t, err)
-	dst, err := to.Open(name, vfs.Buffered)
-	require.NoError(t, err)
-	b := make([]byte, end-start)
-	_, err = src.ReadAt(b, start)
-	require.NoError(t, err)
-	_, err = dst.WriteAt(b, start)
-	require.NoError(t, err)
-	require.NoError(t, dst.Sync())
-	require.NoError(t, errors.Join(src.Close(), dst.Close()))
-}
-
 // A missing journal file or table keeps the directory closed; a missing segment
 // costs its own records and nothing else, and the log goes on behind it.
 func TestRecoveryOfMissingFiles(t *testing.T) {
@@ -241,158 +152,6 @@ func TestRecoveryOfMissingFiles(t *testing.T) {
 			assert.Equal(t, got, again, "segment %d of %d", i, len(segments))
 		})
 	}
-}
-
-func countDamaged(values []string) (n int) {
-	for _, v := range values {
-		if v == "!" {
-			n++
-		}
-	}
-	return n
-}
-
-func segmentNames(t *testing.T, fs *vfstest.Mem) (segments []string) {
-	t.Helper()
-	names, err := fs.ReadDir(segmentsDir)
-	require.NoError(t, err)
-	for _, n := range names {
-		if strings.HasSuffix(n, ".seg") {
-			segments = append(segments, n)
-		}
-	}
-	return segments
-}
-
-// A bit that flips in a sealed segment is DATA_LOSS for the records of its frame
-// and for nothing else, wherever it is; a missing or damaged index costs
-// nothing.
-func TestFlippedBitCostsItsRangeOnly(t *testing.T) {
-	fs := vfstest.NewMem()
-	e := openMem(t, fs)
-	var want []string
-	for i := range 60 {
-		v := strings.Repeat(string(rune('a'+i%26)), 100+i*7)
-		want = append(want, v)
-		appendTo(t, e, v)
-	}
-	require.NoError(t, e.Close())
-	name := path.Join(segmentsDir, segmentNames(t, fs)[1])
-	size, err := fs.Size(name)
-	require.NoError(t, err)
-	whole := readable(t, openMem(t, fs.CrashKeepNone()))
-	require.Equal(t, want, whole)
-	for pos := int64(0); pos < size; pos += 13 {
-		state := fs.CrashKeepNone()
-		flip(t, state, name, pos)
-		if pos%2 == 0 {
-			removeIndexes(t, state)
-		}
-		e := openMem(t, state)
-		got := readable(t, e)
-		lost := len(want) - len(got) + countDamaged(got)
-		require.LessOrEqual(t, countDamaged(got), 1, "position %d", pos)
-		require.LessOrEqual(t, lost, 1, "position %d: a frame holds one record here", pos)
-		k := 0
-		for _, v := range got {
-			if v == "!" {
-				k++
-				continue
-			}
-			require.Equal(t, want[k], v, "position %d", pos)
-			k++
-		}
-		require.NoError(t, e.Close())
-	}
-}
-
-func removeIndexes(t *testing.T, fs *vfstest.Mem) {
-	t.Helper()
-	names, err := fs.ReadDir(segmentsDir)
-	require.NoError(t, err)
-	for _, n := range names {
-		if strings.HasSuffix(n, ".idx") {
-			require.NoError(t, fs.Remove(path.Join(segmentsDir, n)))
-		}
-	}
-}
-
-// A failed sync or journal write ends appends, with an open outcome for what
-// was in flight; reads go on; a restart believes what the disk has and not what
-// the page cache shows, and takes appends again.
-func TestFailedSyncEndsAppendsUntilARestart(t *testing.T) {
-	faults := map[string]vfstest.Fault{
-		"journal write":     {Kinds: []vfstest.Kind{vfstest.OpWriteAt}, Name: journalDir + "/*"},
-		"segment write":     {Kinds: []vfstest.Kind{vfstest.OpWriteAt}, Name: segmentsDir + "/*.seg"},
-		"segment sync":      {Kinds: []vfstest.Kind{vfstest.OpSync}, Name: segmentsDir + "/*"},
-		"sync of all files": {Kinds: []vfstest.Kind{vfstest.OpSyncAll}},
-		"table sync":        {Kinds: []vfstest.Kind{vfstest.OpSync}, Name: checkpointName + ".tmp"},
-		"directory sync":    {Kinds: []vfstest.Kind{vfstest.OpSyncDir}, Name: segmentsDir},
-		"root sync":         {Kinds: []vfstest.Kind{vfstest.OpSyncDir}, Name: "."},
-		"rename of a table": {Kinds: []vfstest.Kind{vfstest.OpRename}},
-	}
-	for name, fault := range faults {
-		t.Run(name, func(t *testing.T) {
-			fs := vfstest.NewMem()
-			options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
-			options.syncAllFrom = 1000
-			if name == "sync of all files" {
-				options.syncAllFrom = 1
-			}
-			e, err := Open("mem", options)
-			require.NoError(t, err)
-			fault.Err = syscall.EIO
-			appendTo(t, e, "one")
-			fs.SetHook(vfstest.NewFaults(fault).Hook)
-			_, err = e.named("").Append(context.Background(), oneBatch("in flight"))
-			if err == nil {
-				err = e.checkpoint()
-			}
-			require.ErrorIs(t, err, commitlog.ErrStorageFailed)
-			require.ErrorIs(t, err, commitlog.ErrOutcomeUnknown)
-			require.ErrorIs(t, e.Check(), commitlog.ErrStorageFailed)
-			fs.SetHook(nil) // the disk is well again, and still:
-			_, err = e.named("").Append(context.Background(), oneBatch("later"))
-			require.ErrorIs(t, err, commitlog.ErrStorageFailed)
-			require.NotErrorIs(t, err, commitlog.ErrOutcomeUnknown)
-			seen := readable(t, e)
-			require.Equal(t, "one", seen[0])
-			_ = e.Close()
-			assert.Zero(t, fs.SyncsAfterFailure(), "a failed sync is never tried again")
-			for state, fs := range map[string]*vfstest.Mem{"restart": fs, "power cut": fs.CrashKeepNone()} {
-				after := openMem(t, fs)
-				got := readable(t, after)
-				require.Subset(t, []string{"one", "in flight"}, got, state)
-				require.Equal(t, seen, got[:len(seen)], "what was read stays: %s", state)
-				appendTo(t, after, "again")
-				require.NoError(t, after.Close())
-			}
-		})
-	}
-}
-
-// On a full disk appends are refused and nothing of them is kept; reads go on;
-// and when there is room again, appends go on by themselves.
-func TestFullDiskRefusesAndResumes(t *testing.T) {
-	fs := vfstest.NewMem()
-	options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
-	options.FreeBytes = 1 << 20
-	now := time.Unix(1_700_000_000, 0)
-	options.Now = func() time.Time { return now }
-	e, err := Open("mem", options)
-	require.NoError(t, err)
-	defer e.Close()
-	appendTo(t, e, "one")
-	fs.SetCapacity(1 << 19)
-	now = now.Add(time.Second)
-	_, err = e.named("").Append(context.Background(), oneBatch("two"))
-	require.ErrorIs(t, err, commitlog.ErrStorageFull)
-	require.NoError(t, e.Check())
-	assert.Equal(t, []string{"one"}, readable(t, e))
-	fs.SetCapacity(1 << 30)
-	now = now.Add(time.Second)
-	appendTo(t, e, "two")
-	assert.Equal(t, []string{"one", "two"}, readable(t, e))
 }
 
 // One directory, one engine; and only a directory that is ours.
@@ -451,28 +210,4 @@ func TestRecoverySyncsTheTableThatItFinds(t *testing.T) {
 	require.ErrorIs(t, err, vfstest.ErrCrashed)
 	require.NotNil(t, cut.State())
 	assert.Equal(t, want, readable(t, openMem(t, cut.State())))
-}
-
-// A call whose first batch is good and whose second is refused has an open
-// outcome if the group fails: its acks were never true. A call of which nothing
-// was in the group is refused for certain, and is not told of an end that may
-// never be.
-func TestRefusalsInAGroupThatFails(t *testing.T) {
-	fs := vfstest.NewMem()
-	e := openMem(t, fs)
-	appendTo(t, e, "one")
-	wrong := uint64(7)
-	bad := oneBatch("bad")
-	bad.ExpectedOffset = &wrong
-	c := &e.committer
-	l := e.named("")
-	mixed := &pending{log: l, batches: []commitlog.Batch{oneBatch("good"), bad}, done: make(chan struct{}, 1)}
-	refused := &pending{log: l, batches: []commitlog.Batch{bad}, done: make(chan struct{}, 1)}
-	fs.SetHook(vfstest.NewFaults(vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpWriteAt}, Name: journalDir + "/*"}).Hook)
-	c.commit([]*pending{mixed, refused})
-	assert.Empty(t, mixed.acks)
-	require.ErrorIs(t, mixed.err, commitlog.ErrOutcomeUnknown)
-	assert.Empty(t, refused.acks)
-	require.ErrorIs(t, refused.err, commitlog.ErrStorageFailed)
-	require.NotErrorIs(t, refused.err, commitlog.ErrOutcomeUnknown)
 }

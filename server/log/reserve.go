@@ -5,7 +5,9 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/journal"
 	"github.com/proglog/proglog/server/log/internal/segment"
 )
 
@@ -19,7 +21,7 @@ const reserveName = "RESERVE"
 // what it was to write, which no space makes good.
 func isFull(err error) bool {
 	unsure, unsureToo := (*syncError)(nil), (*segment.SyncError)(nil)
-	if errors.As(err, &unsure) || errors.As(err, &unsureToo) {
+	if errors.As(err, &unsure) || errors.As(err, &unsureToo) || journal.IsSync(err) || errors.Is(err, commitlog.ErrStorageFailed) {
 		return false
 	}
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)

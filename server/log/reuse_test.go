@@ -1,7 +1,7 @@
 package log
 
 import (
-	"math/rand/v2"
+	"fmt"
 	"path"
 	"testing"
 
@@ -25,7 +25,6 @@ func TestJournalFileIsReusedOnlyWhenNothingNeedsIt(t *testing.T) {
 	reuses, states := 0, 0
 	for seed := uint64(1); seed <= 12; seed++ {
 		s := newSim(t, seed)
-		s.crasher = vfstest.CrashAt(s.fs, 1<<30, (*vfstest.Mem).CrashKeepNone) // never
 		calls := 0
 		s.fs.SetHook(func(op vfstest.Op) error {
 			if !op.Kind.Changes() || s.engine == nil {
@@ -81,18 +80,5 @@ func (s *sim) checkWithout(fs *vfstest.Mem, files []string) {
 		require.NoError(s.t, f.Sync())
 		require.NoError(s.t, f.Close())
 	}
-	after := newSim(s.t, s.seed)
-	after.fs, after.names = fs, s.names
-	after.rng = rand.New(rand.NewPCG(s.seed, 11))
-	after.crasher = s.crasher
-	after.logs = map[string]*simLog{}
-	for name, l := range s.logs {
-		model := *l
-		after.logs[name] = &model
-	}
-	if err := after.open(); err != nil {
-		s.fail("open without %v: %v", files, err)
-	}
-	after.verify()
-	after.close()
+	s.after(fs).check(fmt.Sprintf("without %v", files))
 }

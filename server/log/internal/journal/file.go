@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/bug"
 	"github.com/proglog/proglog/server/log/internal/frame"
 )
 
@@ -43,6 +44,15 @@ func slotOf(name string) (slot int, ok bool) {
 		return 0, false
 	}
 	return slot, true
+}
+
+// groupMode is how a file is opened to write groups to it: a write is durable
+// when it returns.
+func groupMode() vfs.Mode {
+	if bug.On(bug.AckBeforeSync) {
+		return vfs.Buffered
+	}
+	return vfs.Direct
 }
 
 // writeHeader makes the file number's, durably.
@@ -91,7 +101,7 @@ func (f *file) readHeader(dirID [16]byte) error {
 // preWrite fills a new file with zeros, synced: an overwrite needs no metadata
 // and costs half of what growth does.
 func preWrite(f vfs.File, size int64) error {
-	zeros := vfs.AlignedBuffer(1 << 20)
+	zeros := vfs.AlignedBuffer(int(min(size, 1<<20)))
 	for at := int64(0); at < size; {
 		n := min(int64(len(zeros)), size-at)
 		if _, err := f.WriteAt(zeros[:n], at); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/bug"
 )
 
 // startPreparing begins to make the next file, unless there is one or none can
@@ -57,7 +58,7 @@ func (j *Journal) prepared(f *file, slot int, err error) {
 func (j *Journal) prepare(f *file, slot int, number, synced uint64) (*file, error) {
 	if f == nil {
 		var err error
-		if f, err = j.create(slot); isSync(err) {
+		if f, err = j.create(slot); IsSync(err) {
 			return nil, err
 		} else if err != nil {
 			j.cfg.Logger.Warn("cannot make another journal file; appends wait for a checkpoint when those there are full", "error", err)
@@ -83,7 +84,9 @@ type syncError struct{ error }
 
 func (e *syncError) Unwrap() error { return e.error }
 
-func isSync(err error) bool {
+// IsSync says whether err is of a sync that failed: what it was to make durable
+// may be lost, and another sync does not tell.
+func IsSync(err error) bool {
 	var s *syncError
 	return errors.As(err, &s)
 }
@@ -96,13 +99,13 @@ func (j *Journal) create(slot int) (*file, error) {
 		return nil, err
 	}
 	err = errors.Join(preWrite(w, f.size), w.Close())
-	if err == nil {
+	if err == nil && !bug.On(bug.JournalNotInDir) {
 		if err = j.cfg.FS.SyncDir(j.cfg.Dir); err != nil {
 			err = &syncError{err}
 		}
 	}
 	if err == nil {
-		f.f, err = j.cfg.FS.Open(f.name, vfs.Direct)
+		f.f, err = j.cfg.FS.Open(f.name, groupMode())
 	}
 	if err != nil {
 		return nil, errors.Join(err, j.cfg.FS.Remove(f.name))

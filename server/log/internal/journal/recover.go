@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/bug"
 )
 
 // DamageError reports a journal that does not hold what was once synced to it.
@@ -57,7 +58,7 @@ func Open(cfg Config, from Cut, apply func(frames []byte) error) (*Journal, Scan
 	}
 	j.changed.L = &j.mu
 	for _, f := range s.files {
-		used := f.number >= from.File && f.number <= found.End.File && f.number != 0
+		used := f.number >= from.File && f.number <= found.End.File && f.number != 0 && !bug.On(bug.NotIdempotent)
 		j.highest = max(j.highest, f.number)
 		switch {
 		case used:
@@ -72,6 +73,10 @@ func Open(cfg Config, from Cut, apply func(frames []byte) error) (*Journal, Scan
 			j.free = append(j.free, f)
 		}
 		j.slots[f.slot] = true
+	}
+	if bug.On(bug.SameRange) && len(j.live) > 0 {
+		j.active = j.live[len(j.live)-1]
+		j.live, j.pos, j.seq = j.live[:len(j.live)-1], found.End.Position, found.End.Seq
 	}
 	if from == (Cut{}) {
 		if err := j.Start(); err != nil {
@@ -99,7 +104,7 @@ func (j *Journal) Start() error {
 			// One more than Files if a crash found all of them in use.
 			var err error
 			slot = j.takeSlot()
-			if f, err = j.create(slot); err != nil && j.active != nil && !isSync(err) {
+			if f, err = j.create(slot); err != nil && j.active != nil && !IsSync(err) {
 				delete(j.slots, slot)
 				j.cfg.Logger.Warn("cannot make a second journal file; appends wait for a checkpoint when the first is full", "error", err)
 				return nil
@@ -159,7 +164,7 @@ func (s *scan) open(mode vfs.Mode) error {
 			// A process that was killed in a write may have left what can be read
 			// and is not yet durable. What is built on it must not outlive it.
 			if err := f.f.Sync(); err != nil {
-				return fmt.Errorf("sync %s before reading it: %w", f.name, err)
+				return &syncError{fmt.Errorf("sync %s before reading it: %w", f.name, err)}
 			}
 		}
 		err := f.readHeader(s.cfg.ID)
@@ -294,7 +299,7 @@ func (s *scan) group(f *file, at *Cut) (h groupHeader, crc uint32, b []byte, err
 	if h.nonce != f.nonce || h.file != f.number || h.position != uint64(at.Position) || h.seq != at.Seq {
 		return h, 0, nil, fmt.Errorf("%w: what is there is of another place or time", errNoGroup)
 	}
-	if h.chain != at.Chain {
+	if h.chain != at.Chain && !bug.On(bug.ChainIgnored) {
 		return h, 0, nil, fmt.Errorf("%w: its chain does not follow from the group before", errNoGroup)
 	}
 	if b, err = s.win.at(f, at.Position, int(h.length)); err != nil {
@@ -309,10 +314,13 @@ func (s *scan) group(f *file, at *Cut) (h groupHeader, crc uint32, b []byte, err
 // Later groups that do not say so are only sectors that a crash kept while it
 // lost earlier ones.
 func (s *scan) judgeEnd(f *file, found *Scanned, why error) error {
+	if bug.On(bug.CutAtFirstBadGroup) {
+		return nil
+	}
 	missing := found.End.Seq
 	damage := &DamageError{File: f.name, Position: found.End.Position, Group: missing, Why: why.Error()}
 	for _, later := range s.files {
-		if later.synced >= missing {
+		if later.synced >= missing && !bug.On(bug.HeaderProofIgnored) {
 			return damage
 		}
 		if later.number < f.number || later.number == 0 {
@@ -326,7 +334,7 @@ func (s *scan) judgeEnd(f *file, found *Scanned, why error) error {
 		err := s.groups(later, from, func(h *groupHeader) bool {
 			if h.nonce == later.nonce && h.file == later.number {
 				found.Torn = true
-				proven = proven || h.synced >= missing
+				proven = proven || h.synced >= missing && !bug.On(bug.GroupProofIgnored)
 			}
 			return !proven
 		})

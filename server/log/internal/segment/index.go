@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/bug"
 	"github.com/proglog/proglog/server/log/internal/frame"
 )
 
@@ -248,7 +249,7 @@ func (c *indexes) loaded(g *Segment, bytes int64) {
 	defer c.mu.Unlock()
 	c.order = append(c.order, loadedIndex{g, bytes})
 	c.bytes += bytes
-	for c.bytes > c.limit && len(c.order) > 1 {
+	for c.bytes > c.limit && len(c.order) > 1 && !bug.On(bug.IndexCacheUnbounded) {
 		oldest := c.order[0]
 		c.order = c.order[1:]
 		c.bytes -= oldest.bytes

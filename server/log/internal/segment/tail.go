@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/log/internal/bug"
 )
 
 // FlushSize is how much of a segment's tail is worth a write of its own.
@@ -177,7 +178,7 @@ func (g *Segment) write(b []byte, pos int64) error {
 		g.set.pinned.Add(1)
 	}
 	g.writes++
-	if _, err := g.pin.f.WriteAt(b, pos); err != nil {
+	if _, err := g.pin.f.WriteAt(b, pos); err != nil && !bug.On(bug.FullIgnored) {
 		return fmt.Errorf("write %s at position %d: %w", g.Name(), pos, err)
 	}
 	return nil
@@ -216,10 +217,14 @@ func (g *Segment) Persist() error {
 	if err := g.flush(); err != nil {
 		return err
 	}
-	if g.pin == nil {
+	if g.pin == nil || bug.On(bug.SyncSkipped) && g.Nonce%32 == 0 {
 		return nil
 	}
-	if err := g.pin.f.Sync(); err != nil {
+	err := g.pin.f.Sync()
+	if err != nil && bug.On(bug.SyncRetried) {
+		err = g.pin.f.Sync()
+	}
+	if err != nil {
 		return &SyncError{fmt.Errorf("sync %s: %w", g.Name(), err)}
 	}
 	g.unpin()

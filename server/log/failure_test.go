@@ -1,0 +1,166 @@
+package log
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/proglog/proglog/server/commitlog"
+	"github.com/proglog/proglog/server/internal/vfs/vfstest"
+)
+
+// A failed sync or journal write ends appends, with an open outcome for what
+// was in flight; reads go on; a restart believes what the disk has and not what
+// the page cache shows, and takes appends again.
+func TestFailedSyncEndsAppendsUntilARestart(t *testing.T) {
+	faults := map[string]vfstest.Fault{
+		"journal write":     {Kinds: []vfstest.Kind{vfstest.OpWriteAt}, Name: journalDir + "/*"},
+		"segment write":     {Kinds: []vfstest.Kind{vfstest.OpWriteAt}, Name: segmentsDir + "/*.seg"},
+		"segment sync":      {Kinds: []vfstest.Kind{vfstest.OpSync}, Name: segmentsDir + "/*"},
+		"sync of all files": {Kinds: []vfstest.Kind{vfstest.OpSyncAll}},
+		"table sync":        {Kinds: []vfstest.Kind{vfstest.OpSync}, Name: checkpointName + ".tmp"},
+		"directory sync":    {Kinds: []vfstest.Kind{vfstest.OpSyncDir}, Name: segmentsDir},
+		"root sync":         {Kinds: []vfstest.Kind{vfstest.OpSyncDir}, Name: "."},
+		"rename of a table": {Kinds: []vfstest.Kind{vfstest.OpRename}},
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			fs := vfstest.NewMem()
+			options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
+			options.syncAllFrom = 1000
+			if name == "sync of all files" {
+				options.syncAllFrom = 1
+			}
+			e, err := Open("mem", options)
+			require.NoError(t, err)
+			fault.Err = syscall.EIO
+			appendTo(t, e, "one")
+			fs.SetHook(vfstest.NewFaults(fault).Hook)
+			_, err = e.named("").Append(context.Background(), oneBatch("in flight"))
+			if err == nil {
+				err = e.checkpoint()
+			}
+			require.ErrorIs(t, err, commitlog.ErrStorageFailed)
+			require.ErrorIs(t, err, commitlog.ErrOutcomeUnknown)
+			require.ErrorIs(t, e.Check(), commitlog.ErrStorageFailed)
+			fs.SetHook(nil) // the disk is well again, and still:
+			_, err = e.named("").Append(context.Background(), oneBatch("later"))
+			require.ErrorIs(t, err, commitlog.ErrStorageFailed)
+			require.NotErrorIs(t, err, commitlog.ErrOutcomeUnknown)
+			seen := readable(t, e)
+			require.Equal(t, "one", seen[0])
+			_ = e.Close()
+			assert.Zero(t, fs.SyncsAfterFailure(), "a failed sync is never tried again")
+			for state, fs := range map[string]*vfstest.Mem{"restart": fs, "power cut": fs.CrashKeepNone()} {
+				after := openMem(t, fs)
+				got := readable(t, after)
+				require.Subset(t, []string{"one", "in flight"}, got, state)
+				require.Equal(t, seen, got[:len(seen)], "what was read stays: %s", state)
+				appendTo(t, after, "again")
+				require.NoError(t, after.Close())
+				lasting := readable(t, openMem(t, fs.CrashKeepNone()))
+				require.Equal(t, append(got, "again"), lasting, "the disk has it too: %s, then a power cut", state)
+			}
+		})
+	}
+}
+
+// What a failed sync has lost still shows in the page cache, and writing the same
+// bytes there again brings them to no disk: a restart cuts the segment first.
+func TestSegmentIsCutBeforeItIsWrittenAgain(t *testing.T) {
+	fs := vfstest.NewMem()
+	e := openMem(t, fs)
+	appendTo(t, e, "one")
+	require.NoError(t, e.checkpoint())
+	appendTo(t, e, "two")
+	fs.SetHook(vfstest.NewFaults(vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpSync}, Name: segmentsDir + "/*"}).Hook)
+	require.ErrorIs(t, e.checkpoint(), commitlog.ErrStorageFailed)
+	_ = e.Close() // it may say so again
+	e = openMem(t, fs)
+	appendTo(t, e, "three")
+	require.NoError(t, e.Close())
+	assert.Equal(t, []string{"one", "two", "three"}, readable(t, openMem(t, fs.CrashKeepNone())))
+}
+
+// A call whose first batch is good and whose second is refused has an open
+// outcome if the group fails: its acks were never true. A call of which nothing
+// was in the group is refused for certain, and is not told of an end that may
+// never be.
+func TestRefusalsInAGroupThatFails(t *testing.T) {
+	fs := vfstest.NewMem()
+	e := openMem(t, fs)
+	appendTo(t, e, "one")
+	wrong := uint64(7)
+	bad := oneBatch("bad")
+	bad.ExpectedOffset = &wrong
+	c := &e.committer
+	l := e.named("")
+	mixed := &pending{log: l, batches: []commitlog.Batch{oneBatch("good"), bad}, done: make(chan struct{}, 1)}
+	refused := &pending{log: l, batches: []commitlog.Batch{bad}, done: make(chan struct{}, 1)}
+	fs.SetHook(vfstest.NewFaults(vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpWriteAt}, Name: journalDir + "/*"}).Hook)
+	c.commit([]*pending{mixed, refused})
+	assert.Empty(t, mixed.acks)
+	require.ErrorIs(t, mixed.err, commitlog.ErrOutcomeUnknown)
+	assert.Empty(t, refused.acks)
+	require.ErrorIs(t, refused.err, commitlog.ErrStorageFailed)
+	require.NotErrorIs(t, refused.err, commitlog.ErrOutcomeUnknown)
+}
+
+// Too many open files is not damage: the read can be tried again.
+func TestTooManyOpenFilesIsNoDamage(t *testing.T) {
+	fs := vfstest.NewMem()
+	e := openMem(t, fs)
+	appendTo(t, e, "one")
+	require.NoError(t, e.Close())
+	e = openMem(t, fs)
+	fs.SetHook(func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpOpen {
+			return syscall.EMFILE
+		}
+		return nil
+	})
+	_, err := e.named("").Read(context.Background(), 0, commitlog.ReadLimit{}, nil)
+	require.ErrorIs(t, err, commitlog.ErrOverloaded)
+	fs.SetHook(nil)
+	assert.Equal(t, []string{"one"}, readable(t, e))
+}
+
+// When no journal file and no table can be made, appends are refused and not
+// stuck, Close ends, and once the fault is over appends go on by themselves.
+func TestAppendsAreNotStuckWithoutJournalFiles(t *testing.T) {
+	fs := vfstest.NewMem()
+	options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
+	options.inline, options.JournalFiles = false, 2
+	options.random, options.Now = nil, nil // the simulation's are for one goroutine
+	e, err := Open("mem", options)
+	require.NoError(t, err)
+	defer e.Close()
+	faults := vfstest.NewFaults(
+		vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpCreate}, Name: journalDir + "/*", Err: syscall.EMFILE, Sticky: true},
+		vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpCreate}, Name: checkpointName + ".tmp", Err: syscall.EMFILE, Sticky: true},
+	)
+	fs.SetHook(faults.Hook)
+	ctx := context.Background()
+	l := e.named("")
+	acked := 0
+	for err == nil {
+		if _, err = l.Append(ctx, oneBatch(strings.Repeat("v", 4000))); err == nil {
+			acked++
+		}
+		require.Less(t, acked, 1000, "the journal has an end")
+	}
+	require.ErrorIs(t, err, commitlog.ErrStorageFull)
+	require.NotErrorIs(t, err, commitlog.ErrOutcomeUnknown)
+	require.NoError(t, e.Check())
+	require.Len(t, readable(t, e), acked)
+	faults.Heal()
+	require.Eventually(t, func() bool {
+		_, err := l.Append(ctx, oneBatch("again"))
+		return err == nil
+	}, waitAtMost, waitStep)
+}
