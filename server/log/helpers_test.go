@@ -154,7 +154,7 @@ func assertRefused(t *testing.T, fs *vfstest.Mem) {
 	assert.NotEmpty(t, verified(t, fs).Problems)
 }
 
-func overwrite(t *testing.T, fs *vfstest.Mem, name string, pos int64, b []byte) {
+func overwrite(t testing.TB, fs *vfstest.Mem, name string, pos int64, b []byte) {
 	t.Helper()
 	f, err := fs.Open(name, vfs.Buffered)
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/proglog/proglog/server/internal/vfs"
@@ -22,16 +23,26 @@ type Report struct {
 	Journal  int   // groups behind the last checkpoint
 	Torn     bool  // an unfinished group ends the journal, as a crash leaves it
 	Problems []Problem
-	Notes    []string // what is odd, but costs nothing
+	// Lost are ranges that a repair could not copy, and has recorded: no damage,
+	// but their records are gone.
+	Lost  []Problem
+	Notes []string // what is odd, but costs nothing
+}
+
+// Closed says whether a problem keeps the directory from opening, so that the
+// server refuses to start.
+func (r *Report) Closed() bool {
+	return slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Next == p.First })
 }
 
 // A Problem is damage: records that are lost, or a file that keeps the
 // directory from opening.
 type Problem struct {
-	File        string
-	Log         string // its name, if the problem is a log's
+	File        string // below the data directory
+	Position    int64  // of the first byte that is not as it was written
+	Log         string // its name, if records are lost
 	First, Next uint64 // the records that are lost: from First up to but not including Next
-	Text        string
+	Text        string // what is wrong there
 }
 
 // VerifyOptions tune Verify. All may be zero.
@@ -44,10 +55,14 @@ type VerifyOptions struct {
 // changes nothing. Damage is in the report; the error says why it could not
 // look, such as *vfs.LockedError.
 func Verify(ctx context.Context, dir string, options VerifyOptions) (*Report, error) {
-	v := &verifier{fs: options.FS, progress: options.Progress, report: &Report{}}
-	if v.fs == nil {
-		v.fs = vfs.OS(dir)
+	v := &verifier{progress: options.Progress, report: &Report{}}
+	inner := options.FS
+	if inner == nil {
+		inner = vfs.OS(dir)
 	}
+	v.fs = newSourceFS(inner, func(file string, position int64, err error) {
+		v.note("%s cannot be read at position %d: %v", file, position, err)
+	})
 	if v.progress == nil {
 		v.progress = func(int64, int64) {}
 	}
@@ -61,7 +76,7 @@ func Verify(ctx context.Context, dir string, options VerifyOptions) (*Report, er
 	if errors.Is(err, ErrNotDataDir) {
 		return nil, fmt.Errorf("verify %s: %w", dir, err)
 	}
-	lock, lockErr := v.fs.Lock(lockName, lockHolder())
+	lock, lockErr := inner.Lock(lockName, lockHolder())
 	if held := (*vfs.LockedError)(nil); errors.As(lockErr, &held) {
 		return nil, fmt.Errorf("verify %s: stop the server first: %w", dir, lockErr)
 	} else if lockErr == nil {
@@ -114,13 +129,16 @@ func (v *verifier) run(ctx context.Context, id [16]byte) error {
 	listed := map[string]bool{}
 	logs := map[uint64]*replayed{}
 	for i := range t.rows {
-		if err := v.log(ctx, &t.rows[i], listed); err != nil {
-			return err
-		}
 		w := &t.rows[i]
 		logs[w.meta.number] = &replayed{meta: w.meta, end: w.next, chain: w.chain}
 	}
+	// First the journal: what it says was trimmed or deleted need not be there.
 	v.journal(t, id, logs, listed)
+	for i := range t.rows {
+		if err := v.log(ctx, &t.rows[i], &logs[t.rows[i].meta.number].meta, listed); err != nil {
+			return err
+		}
+	}
 	for _, l := range logs {
 		if l.meta.flags&metaDeleted == 0 {
 			v.report.Logs++
@@ -131,8 +149,9 @@ func (v *verifier) run(ctx context.Context, id [16]byte) error {
 	return nil
 }
 
-// log checks the segments of one log, as the table knows them.
-func (v *verifier) log(ctx context.Context, w *row, listed map[string]bool) error {
+// log checks the segments of one log, as the table knows them, as far as the
+// log's latest settings leave something of them.
+func (v *verifier) log(ctx context.Context, w *row, now *meta, listed map[string]bool) error {
 	for i := range w.segments {
 		s := w.segments[i]
 		next, chain, end := w.next, w.chain, w.position
@@ -140,21 +159,44 @@ func (v *verifier) log(ctx context.Context, w *row, listed map[string]bool) erro
 			next, chain, end = w.segments[i+1].spec.Base, w.segments[i+1].spec.Chain, s.end
 		}
 		listed[s.spec.Name()] = true
+		if next <= now.first || now.flags&metaDeleted != 0 {
+			continue // its file may be gone already
+		}
 		g := v.segments.Existing(s.spec, end)
 		damaged, last, err := g.Verify(ctx, next, v.read)
 		if err != nil {
 			return err
 		}
+		path := segmentsDir + "/" + s.spec.Name()
+		lost := 0
 		for _, d := range damaged {
-			v.problem(Problem{File: s.spec.Name(), Log: w.meta.name, First: d.First, Next: d.Next, Text: d.Cause.Error()})
+			if d.First < d.Next && d.Next <= now.first {
+				lost++
+				continue
+			}
+			if d.First < d.Next {
+				d.First = max(d.First, now.first)
+			}
+			p := Problem{File: path, Position: segment.PositionOf(d), Log: w.meta.name, First: d.First, Next: d.Next, Text: errors.Unwrap(d.Cause).Error()}
+			if d.First == d.Next {
+				v.note("%s: the bytes before the frame of offset %d are not zeros; that costs nothing", path, d.First)
+				lost++
+				continue
+			}
+			if errors.Is(d, segment.ErrLost) {
+				v.report.Lost = append(v.report.Lost, p)
+				lost++
+				continue
+			}
+			v.problem(p)
 		}
-		if len(damaged) == 0 && last != chain {
-			v.problem(Problem{File: s.spec.Name(), Log: w.meta.name, First: s.spec.Base, Next: next, Text: "the chain of its frames does not end where the checkpoint says"})
+		if len(damaged) == lost && last != chain {
+			v.problem(Problem{File: path, Log: w.meta.name, First: s.spec.Base, Next: next, Text: "the chain of its frames does not end where the checkpoint says"})
 		}
-		if err := g.CheckHeader(); err != nil && len(damaged) == 0 {
+		if err := g.CheckHeader(); err != nil && len(damaged) == lost {
 			v.note("%s: %v; its records can be read all the same", s.spec.Name(), err)
 		}
-		if i+1 < len(w.segments) && len(damaged) == 0 {
+		if i+1 < len(w.segments) && len(damaged) == lost {
 			if err := g.CheckIndex(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				v.note("%s: its index file cannot be used (%v); it will be made again when it is needed", s.spec.Name(), err)
 			}
@@ -193,7 +235,9 @@ func (v *verifier) journal(t *table, id [16]byte, logs map[uint64]*replayed, lis
 		}
 		return nil
 	})
-	if err != nil {
+	if damage := (*journal.DamageError)(nil); errors.As(err, &damage) {
+		v.problem(Problem{File: damage.File, Position: damage.Position, Text: fmt.Sprintf("group %d of the journal: %s", damage.Group, damage.Why)})
+	} else if err != nil {
 		v.problem(Problem{File: journalDir, Text: err.Error()})
 	}
 	v.report.Journal, v.report.Torn = found.Groups, found.Torn && err == nil

@@ -39,6 +39,8 @@ func commands() []command {
 		{"logs", "list, create, describe, trim, seal and delete logs", logs},
 		{"bench", "put load on a server, and hold what it acknowledged against what it has", bench},
 		{"verify", "check every byte of a data directory", verify},
+		{"repair", "copy what is good of a damaged data directory to a new one", repair},
+		{"dump", "print what is in the files of a data directory, frame by frame", dump},
 		{"version", "print the version", version},
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	plog "github.com/proglog/proglog/server/log"
 )
@@ -22,18 +21,9 @@ func verify(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.W
 		return exitUsage
 	}
 	dir := flags.Arg(0)
-	var options plog.VerifyOptions
-	if isTerminal(stderr) {
-		last := time.Now()
-		options.Progress = func(done, total int64) {
-			if time.Since(last) > progressInterval {
-				last = time.Now()
-				fmt.Fprintf(stderr, "\r%d of %d MiB", done>>20, total>>20)
-			}
-		}
-		defer fmt.Fprint(stderr, "\r\x1b[K")
-	}
-	report, err := plog.Verify(ctx, dir, options)
+	progress, done := showProgress(stderr)
+	report, err := plog.Verify(ctx, dir, plog.VerifyOptions{Progress: progress})
+	done()
 	if err != nil {
 		fmt.Fprintf(stderr, "proglog verify: %v\n", err)
 		return exitFailed
@@ -49,17 +39,17 @@ func printReport(w io.Writer, dir string, r *plog.Report) {
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "note: %s\n", n)
 	}
+	for _, p := range r.Lost {
+		fmt.Fprintf(w, "lost before: %s, offsets %d to %d (%d records): %s, position %d: %s\n",
+			namedLog(p.Log), p.First, p.Next-1, p.Next-p.First, p.File, p.Position, p.Text)
+	}
 	for _, p := range r.Problems {
-		switch {
-		case p.Next > p.First:
-			name := fmt.Sprintf("log %q", p.Log)
-			if p.Log == "" {
-				name = "the default log"
-			}
-			fmt.Fprintf(w, "DAMAGED: %s, offsets %d to %d (%d records): %s\n", name, p.First, p.Next-1, p.Next-p.First, p.Text)
-		default:
-			fmt.Fprintf(w, "DAMAGED: %s: %s\n", p.File, p.Text)
+		if p.Next > p.First {
+			fmt.Fprintf(w, "DAMAGED: %s, offsets %d to %d (%d records): %s, position %d: %s\n",
+				namedLog(p.Log), p.First, p.Next-1, p.Next-p.First, p.File, p.Position, p.Text)
+			continue
 		}
+		fmt.Fprintf(w, "DAMAGED: %s, position %d: %s\n", p.File, p.Position, p.Text)
 	}
 	if r.Torn {
 		fmt.Fprintln(w, "note: the journal ends in what is taken for an unfinished write, as a crash leaves it: nothing proves that it was ever whole, and the next start drops it")
@@ -69,8 +59,21 @@ func printReport(w io.Writer, dir string, r *plog.Report) {
 		fmt.Fprintln(w, "no damage: every record, checksum and chain is as it was written")
 		return
 	}
-	fmt.Fprintln(w, "Copy the directory before anything else. Everything outside the ranges above can still be read through the server,")
-	fmt.Fprintln(w, "unless the journal or one of its tables is named: then the server refuses to start, so that nothing is lost by it.")
+	fmt.Fprintln(w, "What to do: stop using this disk if it may be failing, and copy the directory before anything else.")
+	if r.Closed() {
+		fmt.Fprintln(w, "The server refuses to start with this directory, so that nothing is lost by it.")
+	} else {
+		fmt.Fprintln(w, "The server starts with this directory: it reads all but the ranges above, which are DATA_LOSS.")
+	}
+	fmt.Fprintf(w, "`proglog dump %s` shows what is there; `proglog repair --to NEWDIR %s` copies all that is good.\n", dir, dir)
+}
+
+// namedLog is how a log is called in a sentence.
+func namedLog(name string) string {
+	if name == "" {
+		return "the default log"
+	}
+	return fmt.Sprintf("log %q", name)
 }
 
 // isTerminal says whether w is a person's terminal.

@@ -62,8 +62,10 @@ func TestVerifyTellsDamage(t *testing.T) {
 	flipValue(t, filepath.Join(dir, "segments"), "second")
 	r = runVerify(t, dir)
 	assert.Equal(t, exitFailed, r.code)
-	assert.Regexp(t, regexp.MustCompile(`(?m)^DAMAGED: the default log, offsets 0 to 2 \(3 records\): .+$`), r.stdout)
+	assert.Regexp(t, regexp.MustCompile(`(?m)^DAMAGED: the default log, offsets 0 to 2 \(3 records\): segments/\S+, position 128: .+$`), r.stdout)
 	assert.NotContains(t, r.stdout, "no damage: every record, checksum and chain is as it was written")
+	assert.Contains(t, r.stdout, "The server starts with this directory: it reads all but the ranges above, which are DATA_LOSS.")
+	assert.Contains(t, r.stdout, "`proglog repair --to NEWDIR "+dir+"` copies all that is good.")
 	assert.Empty(t, r.stderr)
 
 	// A reader is told which records it is about, and how to go on.
@@ -87,7 +89,9 @@ func TestVerifyTellsDamagedFiles(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, b, 0o600))
 	r := runVerify(t, dir)
 	assert.Equal(t, exitFailed, r.code)
-	assert.Regexp(t, regexp.MustCompile(`(?m)^DAMAGED: CHECKPOINT: .+$`), r.stdout)
+	assert.Regexp(t, regexp.MustCompile(`(?m)^DAMAGED: CHECKPOINT, position 0: .+$`), r.stdout)
+	assert.Contains(t, r.stdout, "The server refuses to start with this directory")
+	assert.Contains(t, r.stdout, "`proglog dump "+dir+"` shows what is there")
 }
 
 // Goal: what cannot be looked at is exit code 1, and wrong usage 2, each with a

@@ -33,13 +33,14 @@ const magic = 0x31464c50 // "PLF1"
 // readers that do not know them; all others that are unknown stop them.
 type Kind uint8
 
-// The kinds of frame. Records frames are in the journal and in segments, the
-// others in the journal alone.
+// The kinds of frame. Records frames are in the journal and in segments, Lost in
+// segments alone, the others in the journal alone.
 const (
 	Records  Kind = 1 // records of a log, as envelopes
 	Meta     Kind = 2 // a log's settings: it was created, changed, trimmed, sealed or deleted
 	Roll     Kind = 3 // a log's next segment begins
 	Bulk     Kind = 4 // reserved: a log's segments hold records, up to an offset, that the journal does not
+	Lost     Kind = 5 // the records that it counts are lost: a repair left their place empty
 	Optional Kind = 128
 )
 

@@ -308,6 +308,16 @@ func (s *scan) group(f *file, at *Cut) (h groupHeader, crc uint32, b []byte, err
 	return h, crc, b, h.checkFrames(b)
 }
 
+// after returns the file that was used after another, nil if there is none.
+func (s *scan) after(f *file) *file {
+	for _, later := range s.files { // by number
+		if later.number > f.number {
+			return later
+		}
+	}
+	return nil
+}
+
 // judgeEnd says whether the place where no whole group is found is the end of
 // the journal, perhaps behind a torn write, or damage: if any later group, or the
 // header of any file, says that the missing group had been synced, it is damage.
@@ -319,6 +329,10 @@ func (s *scan) judgeEnd(f *file, found *Scanned, why error) error {
 	}
 	missing := found.End.Seq
 	damage := &DamageError{File: f.name, Position: found.End.Position, Group: missing, Why: why.Error()}
+	if next := s.after(f); next != nil && errors.Is(why, io.ErrUnexpectedEOF) {
+		// This file is full to its end: the group is what the next one begins with.
+		damage.File, damage.Position, damage.Why = next.name, firstGroup, "the group that it begins with is not whole"
+	}
 	for _, later := range s.files {
 		if later.synced >= missing && !bug.On(bug.HeaderProofIgnored) {
 			return damage

@@ -14,6 +14,7 @@ import (
 const (
 	smallRead = IndexStride + frame.HeaderSize + frame.TargetPayload
 	largeRead = 256 << 10
+	firstWalk = smallRead
 )
 
 // A walker steps through the frames of a segment.
@@ -31,8 +32,9 @@ func (w *walker) bytes(pos int64, n int) ([]byte, error) {
 	if pos >= w.start && pos+int64(n) <= w.start+int64(len(w.buf)) {
 		return w.buf[pos-w.start:], nil
 	}
-	if cap(w.buf) < n || w.buf == nil {
-		w.buf = make([]byte, max(n, int(min(largeRead, w.end-pos))))
+	// Small at first: most walks are over small stores, or a few frames.
+	if want := min(max(firstWalk, 4*cap(w.buf)), largeRead); cap(w.buf) < max(n, want) {
+		w.buf = make([]byte, max(n, want))
 	}
 	b, err := w.g.readAt(w.buf[:cap(w.buf)], pos)
 	if err != nil {
@@ -238,8 +240,15 @@ func (r *reader) largeFrame(pos int64, offset uint64) (n int, next uint64, err e
 	return h.Size(), h.Next(), nil
 }
 
+// ErrLost is the cause of a damaged range that a repair could not copy from the
+// directory that it repaired. What damage there was is gone; the records are too.
+var ErrLost = errors.New("these records were lost before a repair, which kept their place")
+
 // take appends the records of a frame, as far as the limits go.
 func (r *reader) take(h *frame.Header, b []byte) error {
+	if h.Kind == frame.Lost {
+		return ErrLost
+	}
 	payload, err := h.Payload(b)
 	if err != nil {
 		return err
@@ -277,11 +286,33 @@ func (r *reader) take(h *frame.Header, b []byte) error {
 	return nil
 }
 
+// A placeError says where in a store something is wrong.
+type placeError struct {
+	name  string
+	pos   int64
+	cause error
+}
+
+func (e *placeError) Error() string {
+	return fmt.Sprintf("%s at position %d: %v", e.name, e.pos, e.cause)
+}
+
+func (e *placeError) Unwrap() error { return e.cause }
+
+// PositionOf returns the position in its store at which damage begins.
+func PositionOf(d *commitlog.DamagedError) int64 {
+	if place := (*placeError)(nil); errors.As(d.Cause, &place) {
+		return place.pos
+	}
+	return 0
+}
+
 // damage finds out how far the damage at a position goes: from the offset that
 // should be there to the next frame that is whole, or to the limit. It also
-// returns where that frame is.
+// returns where that frame is. If that is the frame of the offset, only bytes
+// between frames are damaged, and the range is empty.
 func (g *Segment) damage(offset, limit uint64, pos int64, cause error) (d *commitlog.DamagedError, behind int64) {
-	d = &commitlog.DamagedError{First: offset, Next: limit, Cause: fmt.Errorf("%s at position %d: %w", g.Name(), pos, cause)}
+	d = &commitlog.DamagedError{First: offset, Next: limit, Cause: &placeError{g.Name(), pos, cause}}
 	w := walker{g: g, pos: pos, end: maxPosition}
 	for {
 		h, at, err := w.next()
@@ -292,11 +323,19 @@ func (g *Segment) damage(offset, limit uint64, pos int64, cause error) (d *commi
 			d.Next = min(h.Base, limit)
 			return d, at
 		}
+		if h.Base == offset && h.Kind == frame.Lost {
+			d.Next = min(h.Next(), limit)
+			return d, at + int64(h.Size())
+		}
 		// The frame of the offset itself: its header is whole, its payload not.
 		if b, err := w.bytes(at, h.Size()); h.Base == offset && err == nil {
 			if _, err := h.Payload(b); err != nil {
 				d.Next = min(h.Next(), limit)
 				return d, at + int64(h.Size())
+			}
+			if at > pos {
+				d.Next = offset
+				return d, at
 			}
 		}
 	}

@@ -184,7 +184,7 @@ func (g *Segment) parse(b []byte, pos int64) (frame.Header, error) {
 	if err != nil {
 		return h, err
 	}
-	if h.Kind != frame.Records || h.Log != g.Log || h.Segment != g.Number || h.Position != uint64(pos) || h.Count == 0 {
+	if h.Kind != frame.Records && h.Kind != frame.Lost || h.Log != g.Log || h.Segment != g.Number || h.Position != uint64(pos) || h.Count == 0 {
 		return h, fmt.Errorf("%w: it belongs elsewhere", frame.ErrHeader)
 	}
 	return h, nil

@@ -3,6 +3,7 @@ package segment
 import (
 	"fmt"
 	"sort"
+	"strconv"
 
 	"github.com/proglog/proglog/server/log/internal/frame"
 )
@@ -95,8 +96,29 @@ func (g *Segment) OffsetAt(pos int64) (offset uint64, found bool, err error) {
 // ParseName tells the log and the base offset from the name of a store or of its
 // index.
 func ParseName(name string) (log, base uint64, ok bool) {
-	var number uint32
-	var kind string
-	n, err := fmt.Sscanf(name, "%16x-%20d-%8x.%s", &log, &base, &number, &kind)
-	return log, base, err == nil && n == 4 && (kind == "seg" || kind == "idx")
+	spec, kind, ok := parseName(name)
+	return spec.Log, spec.Base, ok && (kind == "seg" || kind == "idx")
 }
+
+// ParseStoreName tells all that the name of a store says.
+func ParseStoreName(name string) (spec Spec, ok bool) {
+	spec, kind, ok := parseName(name)
+	return spec, ok && kind == "seg"
+}
+
+func parseName(name string) (spec Spec, kind string, ok bool) {
+	if len(name) < nameSize || name[16] != '-' || name[37] != '-' || name[46] != '.' {
+		return spec, "", false
+	}
+	var err [3]error
+	var number uint64
+	spec.Log, err[0] = strconv.ParseUint(name[:16], 16, 64)
+	spec.Base, err[1] = strconv.ParseUint(name[17:37], 10, 64)
+	number, err[2] = strconv.ParseUint(name[38:46], 16, 32)
+	spec.Number = uint32(number)
+	stem := spec.Name()
+	return spec, name[47:], err == [3]error{} && stem[:nameSize] == name[:nameSize]
+}
+
+// nameSize is the length of a name without its kind.
+const nameSize = 47

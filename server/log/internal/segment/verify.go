@@ -11,8 +11,10 @@ import (
 
 // Verify checks every byte of the frames that hold the offsets from the base up
 // to next: checksums, places, order and chain, and that no other bytes lie
-// between them. It returns the damaged ranges and the chain of the last frame.
-// progress is told of bytes as they are read. The error is the context's.
+// between them. It returns the damaged ranges, empty ones for bytes between
+// frames, those that a repair recorded with [ErrLost] as their cause, and the
+// chain of the last frame. progress is told of bytes as they are read. The error
+// is the context's.
 func (g *Segment) Verify(ctx context.Context, next uint64, progress func(int64)) (damaged []*commitlog.DamagedError, chain uint32, err error) {
 	w := walker{g: g, end: maxPosition}
 	pos, offset := int64(HeaderSize), g.Base
@@ -29,8 +31,12 @@ func (g *Segment) Verify(ctx context.Context, next uint64, progress func(int64))
 			d, behind := g.damage(offset, next, at, cause)
 			damaged = append(damaged, d)
 			progress(behind - pos)
-			pos, offset, known = behind, d.Next, false
+			pos, offset, known = behind, d.Next, known && d.Next == d.First
 			continue
+		}
+		if h.Kind == frame.Lost {
+			d := &commitlog.DamagedError{First: offset, Next: min(h.Next(), next), Cause: &placeError{g.Name(), at, ErrLost}}
+			damaged = append(damaged, d)
 		}
 		progress(at + int64(h.Size()) - pos)
 		pos, offset = at+int64(h.Size()), h.Next()
@@ -83,7 +89,7 @@ func (w *walker) strict(pos int64, offset uint64) (f wholeFrame, at int64, err e
 		return f, pos, err
 	}
 	payload, err := f.Payload(f.raw)
-	if err != nil {
+	if err != nil || f.Kind == frame.Lost {
 		return f, pos, err
 	}
 	return f, pos, f.checkRecords(payload)

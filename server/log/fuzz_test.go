@@ -1,0 +1,88 @@
+package log
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/internal/vfs/vfstest"
+	"github.com/proglog/proglog/server/log/internal/frame"
+)
+
+// Goal: whatever the bytes of a table, with a checksum that is right, they are
+// refused, or they are a table that encodes to one that says the same.
+func FuzzTable(f *testing.F) {
+	for _, s := range specimens(f) {
+		f.Add(s.files[checkpointName])
+	}
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		id := [16]byte{}
+		if len(b) >= 28 {
+			binary.LittleEndian.PutUint32(b[4:], frame.Checksum(b[8:]))
+			id = [16]byte(b[12:28])
+		}
+		table, err := decodeTable(b, id)
+		if err != nil {
+			return
+		}
+		again, err := decodeTable(table.encode(id), id)
+		require.NoError(t, err)
+		require.Equal(t, table, again)
+		for i := range table.rows {
+			l := &sourceLog{}
+			l.producers.read(&tableReader{b: table.rows[i].producers})
+		}
+	})
+}
+
+// Goal: what is no identity is no directory of ours, or one that is refused.
+func FuzzIdentity(f *testing.F) {
+	for _, s := range specimens(f)[:1] {
+		f.Add(s.files[identityName])
+	}
+	f.Add([]byte(identityMagic))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		fs := vfstest.NewMem()
+		file, err := fs.Create(identityName, vfs.Buffered)
+		require.NoError(t, err)
+		if len(b) > 0 {
+			_, err = file.WriteAt(b, 0)
+			require.NoError(t, err)
+		}
+		id, err := readIdentity(fs)
+		if err == nil {
+			require.Len(t, b, identitySize)
+			require.Equal(t, b[16:32], id[:])
+			require.False(t, later(fs, identityName))
+		}
+	})
+}
+
+// Goal: the promises of TestDamageAnywhere hold for any bytes in any file, with
+// checksums or without.
+func FuzzDirectory(f *testing.F) {
+	all := specimens(f)
+	for i := range all {
+		f.Add(uint8(i), uint8(i), uint32(100*i), []byte("anything"), false)
+	}
+	f.Add(uint8(0), uint8(3), uint32(0), []byte{}, true)
+	f.Fuzz(func(t *testing.T, which, file uint8, pos uint32, b []byte, cut bool) {
+		s := all[int(which)%len(all)]
+		names := slices.Sorted(maps.Keys(s.files))
+		name := names[int(file)%len(names)]
+		content := slices.Clone(s.files[name])
+		at := 0
+		if len(content) > 0 {
+			at = int(pos) % len(content)
+		}
+		if n := copy(content[at:], b); cut {
+			content = content[:at+n]
+		}
+		require.NoError(t, s.check(t, fault{text: "fuzz", files: map[string][]byte{name: content}}, true, &outcomes{}))
+	})
+}
