@@ -45,6 +45,8 @@ func rules() []rule {
 		// Raw calls beside those of the SDK belong into tests alone.
 		{room: "server/cmd/proglog", may: []string{"server/...", "sdk/go"}, tests: []string{"sdk/go/gen"}},
 		{room: "server/bench", may: []string{"server/...", "sdk/go"}},
+		// The battery drives the binary, from outside.
+		{room: "server/torture", may: []string{"sdk/go", "sdk/go/gen"}},
 
 		{room: "examples", may: []string{"sdk/go"}},
 	}

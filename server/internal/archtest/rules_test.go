@@ -14,7 +14,7 @@ import (
 func tree(t *testing.T, files map[string]string) []unit {
 	t.Helper()
 	top := fstest.MapFS{}
-	for _, dir := range []string{"sdk/go", "sdk/conformance", "sdk/conformance/origin", "sdk/conformance/adapters/go", "server", "server/bench", "examples"} {
+	for _, dir := range []string{"sdk/go", "sdk/conformance", "sdk/conformance/origin", "sdk/conformance/adapters/go", "server", "server/bench", "server/torture", "examples"} {
 		top[dir+"/go.mod"] = &fstest.MapFile{Data: []byte("// a comment\nmodule " + repository + "/" + dir + "\n")}
 	}
 	for name, text := range files {
@@ -58,6 +58,7 @@ func TestAllowedImports(t *testing.T) {
 		"the binary on all of the server":   {"server/cmd/proglog/a.go": source("server/log", "server/internal/rpc", "sdk/go")},
 		"the bench on engine and SDK":       {"server/bench/a.go": source("server/log", "sdk/go")},
 		"an adapter on its SDK":             {"sdk/conformance/adapters/go/a.go": source("sdk/go")},
+		"the battery on the SDK":            {"server/torture/a.go": source("sdk/go", "sdk/go/gen/log/v1")},
 		"an example on the SDK":             {"examples/go/a/a.go": source("sdk/go")},
 		"an example's test on a server":     {"examples/go/a/a_test.go": source("sdk/conformance/proglogtest")},
 		"the origin's client on its stubs":  {"sdk/conformance/origin/a_test.go": source("sdk/conformance/origin/gen/log/v1")},
@@ -98,6 +99,8 @@ func TestForbiddenImports(t *testing.T) {
 		"telemetry on the engine":         {"server/internal/telemetry/a.go", "server/log"},
 		"the binary on stubs":             {"server/cmd/proglog/a.go", "sdk/go/gen/log/v1"},
 		"the server on the bench":         {"server/log/a.go", "server/bench"},
+		"the battery on the engine":       {"server/torture/a.go", "server/log"},
+		"the server on the battery":       {"server/log/a.go", "server/torture"},
 		"an example on the server":        {"examples/go/a/a.go", "server/log"},
 		"an example on stubs":             {"examples/go/a/a.go", "sdk/go/gen/log/v1"},
 		"an example's test on the server": {"examples/go/a/a_test.go", "server/log"},

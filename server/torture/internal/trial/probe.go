@@ -1,0 +1,116 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/proglog/proglog/server/torture/internal/audit"
+	"github.com/proglog/proglog/server/torture/internal/load"
+	"github.com/proglog/proglog/server/torture/internal/process"
+	"github.com/proglog/proglog/server/torture/internal/wire"
+
+	proglog "github.com/proglog/proglog/sdk/go"
+	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
+)
+
+// probe appends one record after the other to a log, to see what a server answers.
+type probe struct {
+	log    load.Log
+	told   *audit.Writer
+	client *wire.Client
+}
+
+func newProbe(url string, log load.Log) *probe {
+	return &probe{log: log, told: log.History.Writer(false), client: wire.New(url, wire.Connect)}
+}
+
+func (p *probe) close() { p.client.Close() }
+
+// append sends a batch, and returns nil or the server's answer to it.
+func (p *probe) append(ctx context.Context) (*wire.Failure, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	number, batch := p.told.Begin(100)
+	res, err := p.client.Produce(ctx, wire.Request(p.log.Name, batch))
+	if err == nil {
+		p.told.Acked(number, res.GetOffset())
+		return nil, nil
+	}
+	f := wire.Judge(err)
+	if f.NothingAppended {
+		p.told.Refused(number)
+	}
+	return &f, err
+}
+
+// awaitRefusal appends until the server refuses for one of the reasons, which it
+// returns. Any other refusal fails, but for being overloaded.
+func (p *probe) awaitRefusal(ctx context.Context, reasons ...logv1.Reason) (logv1.Reason, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for n := 0; ; n++ {
+		f, err := p.append(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return 0, fmt.Errorf("after %d more batches the server does not refuse with one of %v: %w", n, reasons, errors.Join(ctx.Err(), err))
+		case f == nil || !f.NothingAppended || f.Reason == logv1.Reason_REASON_OVERLOADED: // or in flight
+		case slices.Contains(reasons, f.Reason):
+			return f.Reason, nil
+		default:
+			return 0, fmt.Errorf("the server refuses with %v and not with one of %v: %w", f.Reason, reasons, err)
+		}
+	}
+}
+
+// awaitAck appends until it is acknowledged, and returns how long that took. Until
+// then only a refusal for a reason will do.
+func (p *probe) awaitAck(ctx context.Context, limit time.Duration, until logv1.Reason) (time.Duration, error) {
+	began := time.Now()
+	for {
+		f, err := p.append(ctx)
+		switch took := time.Since(began); {
+		case f == nil && took > limit:
+			return took, fmt.Errorf("appends go on after %v only: at most %v are allowed", took, limit)
+		case f == nil:
+			return took, nil
+		case f.Reason != until:
+			return took, fmt.Errorf("the server refuses with %v: %w", f.Reason, err)
+		case took > 10*limit:
+			return took, fmt.Errorf("after %v appends are still refused: %w", took, err)
+		}
+		pause(ctx, 10*time.Millisecond)
+	}
+}
+
+// readable reads all that is in the logs. What a log tells as damaged while its disk is
+// being broken is stepped over if that may be.
+func readable(ctx context.Context, server *process.Server, logs []load.Log, damaged bool) error {
+	client, err := proglog.New(server.URL(), proglog.WithRetry(proglog.Retry{Attempts: 1, MinDelay: time.Millisecond, MaxDelay: time.Millisecond}))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for _, log := range logs {
+		for from := proglog.FromEarliest(); from != nil; {
+			var failure error
+			for _, err := range client.Records(ctx, proglog.InLog(log.Name), from) {
+				failure = err
+			}
+			from = nil
+			told, _ := errors.AsType[*proglog.Error](failure)
+			switch {
+			case failure == nil, proglog.ReasonOf(failure) == proglog.ReasonOffsetTrimmed: // retention was faster
+			case damaged && proglog.ReasonOf(failure) == proglog.ReasonDataDamaged:
+				from = proglog.From(told.NextOffset)
+			default:
+				return fmt.Errorf("read log %q: %w", log.Name, failure)
+			}
+		}
+	}
+	return nil
+}
