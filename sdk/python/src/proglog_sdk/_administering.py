@@ -1,0 +1,77 @@
+"""Making, describing and removing logs, as flows."""
+
+from __future__ import annotations
+
+from ._codec import decode_info, duration
+from ._errors import Code, ProglogError, Reason, refused
+from ._flow import ADMIN, LOG, Call, Flow, retry_read
+from ._gen import log_v1 as pb
+from ._types import LogInfo, Retention, Retry
+
+
+def describe(retry: Retry, log: str) -> Flow[LogInfo]:
+    """Describe a log."""
+    call = Call(LOG, "GetLog", pb.GetLogRequest(log=log).SerializeToString(), log)
+    data = yield from retry_read(retry, "describe the log", call)
+    return decode_info(pb.GetLogResponse.FromString(data).info)
+
+
+def put(
+    retry: Retry, log: str, retention: Retention | None, sealed: bool | None
+) -> Flow[tuple[LogInfo, bool]]:
+    """Make a log if there is none of that name, and change its settings."""
+    req = pb.PutLogRequest(log=log, sealed=sealed)
+    if retention is not None:
+        age = retention.max_age.total_seconds() if retention.max_age else None
+        req.retention.CopyFrom(pb.Retention(max_bytes=retention.max_bytes, max_age=duration(age)))
+    call = Call(ADMIN, "PutLog", req.SerializeToString(), log)
+    res = pb.PutLogResponse.FromString((yield from retry_read(retry, "put a log", call)))
+    # A try before this one may have made it without a word; then it is not told.
+    return decode_info(res.info), res.created
+
+
+def create(
+    retry: Retry, log: str, retention: Retention | None, sealed: bool | None
+) -> Flow[LogInfo]:
+    """Make a log; one of that name is left as it is."""
+    info, created = yield from put(retry, log, None, None)
+    if not created:
+        raise refused(Code.ALREADY_EXISTS, f"there is a log {log!r} already")
+    if retention is not None or sealed is not None:
+        info, _ = yield from put(retry, log, retention, sealed)
+    return info
+
+
+def seal(retry: Retry, log: str) -> Flow[LogInfo]:
+    """Seal a log, for good."""
+    yield from describe(retry, log)  # PutLog would make one
+    info, _ = yield from put(retry, log, None, True)
+    return info
+
+
+def trim(retry: Retry, log: str, first_offset: int) -> Flow[int]:
+    """Remove the records below an offset."""
+    req = pb.TrimLogRequest(log=log, first_offset=first_offset)
+    call = Call(ADMIN, "TrimLog", req.SerializeToString(), log)
+    res = pb.TrimLogResponse.FromString((yield from retry_read(retry, "trim a log", call)))
+    return res.first_offset
+
+
+def delete(retry: Retry, log: str) -> Flow[None]:
+    """Remove a log and its records."""
+    req = pb.DeleteLogRequest(log=log).SerializeToString()
+    call = Call(ADMIN, "DeleteLog", req, log)
+    try:
+        yield from retry_read(retry, "delete a log", call)
+    except ProglogError as error:
+        # The try before may have come through without a word.
+        if not (call.unanswered and error.reason is Reason.LOG_NOT_FOUND):
+            raise
+
+
+def list_page(retry: Retry, prefix: str, token: str) -> Flow[tuple[list[LogInfo], str]]:
+    """A page of logs, and the token of the next one; empty: it was the last."""
+    req = pb.ListLogsRequest(prefix=prefix, page_token=token)
+    call = Call(ADMIN, "ListLogs", req.SerializeToString())
+    res = pb.ListLogsResponse.FromString((yield from retry_read(retry, "list logs", call)))
+    return [decode_info(info) for info in res.logs], res.next_page_token

@@ -1,0 +1,44 @@
+"""The cursor for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .._cursoring import CursorState
+from .._types import Place, Seconds, optional_seconds
+from ._session import Session
+
+
+class AsyncCursor:
+    """A reader's place in a log, kept on the server: in a tiny log of its own, whose last record
+    is the place. It is safe for use by many tasks of one loop.
+
+    Two readers that use one cursor do not overwrite each other: the one whose place is out of
+    date gets an error with OFFSET_MISMATCH from `commit`.
+    """
+
+    def __init__(self, session: Session, log: str, name: str) -> None:
+        self._session = session
+        self._lock = asyncio.Lock()
+        self._state = CursorState(session, log, name)
+
+    @property
+    def log(self) -> str:
+        """The name of the log that holds the cursor."""
+        return self._state.name
+
+    async def get(self, *, timeout: Seconds | None = None) -> Place:
+        """The place that is stored, for the `start` of a read. Makes the cursor if there is
+        none: its place is falsy, and a read from it starts at the first record."""
+        async with self._lock:
+            return await self._session.run(self._state.get(), optional_seconds(timeout))
+
+    def set(self, offset: int) -> None:
+        """Note the offset of the record to read next. `commit` stores it."""
+        self._state.set(offset)
+
+    async def commit(self, *, timeout: Seconds | None = None) -> None:
+        """Store what was set since the last time. When it returns, a reader that begins anew,
+        anywhere, begins there."""
+        async with self._lock:
+            await self._session.run(self._state.commit(), optional_seconds(timeout))

@@ -1,0 +1,407 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import TracebackType
+
+from typing_extensions import Self
+
+from .. import _administering as admin
+from .. import _defaults
+from .._arguments import (
+    Produced,
+    ProducerSequence,
+    chosen_identity,
+    produced,
+    producer_core,
+    producer_identity,
+    read_config,
+    start_of,
+)
+from .._config import TLS, AsyncTokenSource, client_config
+from .._consuming import consume, consume_batch
+from .._flow import Flow, T
+from .._producing import produce_alone
+from .._reading import Reading, named
+from .._types import (
+    Ack,
+    Batch,
+    Limits,
+    LogInfo,
+    Place,
+    Record,
+    RecordLike,
+    Retention,
+    Retry,
+    Seconds,
+    Time,
+    TraceHook,
+    optional_seconds,
+    seconds,
+)
+from ._cursor import AsyncCursor
+from ._producer import AsyncProducer
+from ._reader import AsyncBatchReader, AsyncRecordReader
+from ._session import Session
+from ._shared import SharedStreams
+
+
+class AsyncClient:
+    """Speaks to one server. It is for one event loop, and one is enough.
+
+    ``http://`` is HTTP/2 without TLS, ``https://`` with it. Nothing is dialled before the
+    first call. A timeout bounds a call with all its tries, in seconds or as a timedelta; that
+    of the client holds where a call names none. Use it in an
+    ``async with``, or await `close`. A
+    forked child needs a client of its own. Make it inside the loop.
+    """
+
+    def __init__(
+        self,
+        address: str = "http://127.0.0.1:8400",
+        *,
+        timeout: Seconds | None = None,
+        retry: Retry | None = None,
+        limits: Limits | None = None,
+        tls: TLS | None = None,
+        token: AsyncTokenSource | None = None,
+        headers: Mapping[str, str] | None = None,
+        user_agent: str = "",
+        trace: TraceHook | None = None,
+    ) -> None:
+        config = client_config(
+            address,
+            timeout=timeout,
+            retry=retry,
+            limits=limits,
+            tls=tls,
+            has_token=token is not None,
+            headers=headers,
+            user_agent=user_agent,
+            trace=trace,
+        )
+        self._config = config
+        self._session = Session(config, token)
+        self._shared = SharedStreams(self._session)
+        self._producers: weakref.WeakSet[AsyncProducer] = weakref.WeakSet()
+
+    async def close(self) -> None:
+        """End every call, iterator and producer of the client, and close its connections.
+        Close producers first to have their records acknowledged."""
+        self._session.closed.set()
+        await self._shared.close()
+        for producer in list(self._producers):
+            await producer.abort()
+        await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _run(self, flow: Flow[T], timeout: Seconds | None) -> T:
+        return await self._session.run(named(flow), optional_seconds(timeout))
+
+    # Writing.
+
+    async def produce(
+        self,
+        record: RecordLike,
+        *,
+        log: str = "",
+        expected_offset: int | None = None,
+        producer: ProducerSequence | None = None,
+        alone: bool = False,
+        timeout: Seconds | None = None,
+    ) -> Ack:
+        """Append one record, and return when it is durable.
+
+        With `expected_offset` it is appended only if it gets exactly this offset. Calls that
+        run at the same time travel together, unless `alone`; each has its own
+        acknowledgement and error. The client has identities by which the server knows a
+        record that comes twice, so a call goes on by itself after a lost connection;
+        `producer` numbers it by hand. Raises NothingAppendedError or OutcomeUnknownError.
+        """
+        what = produced(self._config.limits, record, single=True)
+        return await self._produce(what, log, expected_offset, producer, alone, timeout)
+
+    async def produce_batch(
+        self,
+        records: Iterable[RecordLike],
+        *,
+        log: str = "",
+        expected_offset: int | None = None,
+        producer: ProducerSequence | None = None,
+        alone: bool = False,
+        timeout: Seconds | None = None,
+    ) -> Ack:
+        """Append records at contiguous offsets, all or none, and return when they are durable.
+        Otherwise it is `produce`."""
+        what = produced(self._config.limits, records, single=False)
+        return await self._produce(what, log, expected_offset, producer, alone, timeout)
+
+    async def _produce(
+        self,
+        what: Produced,
+        log: str,
+        expected_offset: int | None,
+        producer: ProducerSequence | None,
+        alone: bool,
+        timeout: Seconds | None,
+    ) -> Ack:
+        identity = chosen_identity(producer)
+        limit = optional_seconds(timeout)
+        if limit is None:
+            limit = self._config.timeout
+        session = self._session
+
+        async def by_itself() -> Ack:
+            write = what.alone(log, expected_offset)
+            flow = produce_alone(
+                self._config.retry, write, identity, session.identities, session.dedups
+            )
+            return await session.run(flow, limit)
+
+        # What may be refused for a reason of its own never shares a stream: the first refusal
+        # ends it for all.
+        if alone or identity is not None or expected_offset is not None or session.closed.is_set():
+            return await by_itself()
+        shared = self._shared.enter(log)
+        try:
+            ack = await self._shared.produce(shared, what, limit) if shared is not None else None
+            return await by_itself() if ack is None else ack
+        finally:
+            self._shared.leave(log)
+
+    def producer(
+        self,
+        *,
+        log: str = "",
+        linger: Seconds = 0,
+        max_batch_records: int = _defaults.DEFAULT_BATCH_RECORDS,
+        max_batch_bytes: int = _defaults.DEFAULT_BATCH_BYTES,
+        max_in_flight_batches: int = _defaults.DEFAULT_IN_FLIGHT_BATCHES,
+        max_in_flight_bytes: int = _defaults.DEFAULT_IN_FLIGHT_BYTES,
+        give_up_after: Seconds = _defaults.DEFAULT_GIVE_UP_AFTER,
+        id: str | None = None,
+        epoch: int = 0,
+        with_identity: bool = True,
+    ) -> AsyncProducer:
+        """A producer: it appends many records over one stream, in batches, and acknowledges
+        each with a future.
+
+        `linger` lets a batch wait for more records; 0 sends what there is as soon as there is
+        room in flight. `id` and `epoch` choose the identity that it writes under: a higher
+        epoch fences the producers before it. Without an identity nothing is sent twice, and
+        the first failure ends it.
+        """
+        core = producer_core(
+            self._config,
+            log,
+            linger,
+            (max_batch_records, max_batch_bytes),
+            (max_in_flight_batches, max_in_flight_bytes),
+            give_up_after,
+            producer_identity(id, epoch, with_identity),
+        )
+        out = AsyncProducer(self._session, core)
+        self._producers.add(out)
+        return out
+
+    # Reading.
+
+    async def consume(
+        self,
+        offset: int,
+        *,
+        log: str = "",
+        log_id: str = "",
+        wait: Seconds = 0,
+        timeout: Seconds | None = None,
+    ) -> Record:
+        """Read the record at an offset, or `wait` for it at the tail. One that is not there is
+        OUT_OF_RANGE: OFFSET_TRIMMED or OFFSET_UNWRITTEN, with both bounds."""
+        flow = consume(self._config.retry, log, offset, log_id, seconds(wait))
+        return await self._run(flow, timeout)
+
+    async def consume_batch(
+        self,
+        *,
+        log: str = "",
+        start: int | Place | None = None,
+        from_time: Time | None = None,
+        from_tail: int | None = None,
+        max_records: int = _defaults.DEFAULT_READ_RECORDS,
+        until: int | None = None,
+        log_id: str = "",
+        wait: Seconds = 0,
+        timeout: Seconds | None = None,
+    ) -> Batch:
+        """Read the records that are there from a start on, by default the first, in one
+        request. At the tail it waits as long as `wait` says, and then returns a batch without
+        records."""
+        where, place_id = start_of(start, from_time, from_tail)
+        flow = consume_batch(
+            self._config.retry,
+            log,
+            where,
+            max_records,
+            until,
+            log_id or place_id,
+            seconds(wait),
+        )
+        return await self._run(flow, timeout)
+
+    def follow(
+        self,
+        *,
+        log: str = "",
+        start: int | Place | None = None,
+        from_time: Time | None = None,
+        from_tail: int | None = None,
+        log_id: str = "",
+        until: int | None = None,
+        max_records: int = _defaults.DEFAULT_READ_RECORDS,
+        heartbeat: Seconds = _defaults.DEFAULT_HEARTBEAT,
+    ) -> AsyncRecordReader:
+        """Read a log, by default from its first record, and at its tail wait for what comes.
+
+        It goes on by itself after every loss of the connection and every stop of the server:
+        each record comes once, in order, without a gap. It ends where a sealed log ends, and
+        before `until`. `from_tail` starts so many records before the tail, `from_time` at the
+        first record of this time or later. A start below the log's first offset, and records
+        that are gone before they were read, are an OffsetGapError; another log under the same
+        name is a LogChangedError. `heartbeat` is how often the server gives a sign of life at
+        the tail; when two fail to come, the reader connects again.
+        """
+        return AsyncRecordReader(
+            self._reader(
+                log, start, from_time, from_tail, log_id, until, max_records, heartbeat, False
+            )
+        )
+
+    def records(
+        self,
+        *,
+        log: str = "",
+        start: int | Place | None = None,
+        from_time: Time | None = None,
+        from_tail: int | None = None,
+        log_id: str = "",
+        until: int | None = None,
+        max_records: int = _defaults.DEFAULT_READ_RECORDS,
+    ) -> AsyncRecordReader:
+        """`follow`, up to the tail as it was when the read began."""
+        return AsyncRecordReader(
+            self._reader(log, start, from_time, from_tail, log_id, until, max_records, 0, True)
+        )
+
+    def batches(
+        self,
+        *,
+        log: str = "",
+        start: int | Place | None = None,
+        from_time: Time | None = None,
+        from_tail: int | None = None,
+        log_id: str = "",
+        until: int | None = None,
+        max_records: int = _defaults.DEFAULT_READ_RECORDS,
+        heartbeat: Seconds = _defaults.DEFAULT_HEARTBEAT,
+        to_tail: bool = False,
+    ) -> AsyncBatchReader:
+        """`follow` by batches, for callers that work on many records at once or want to know
+        when they have caught up; with `to_tail`, `records` by batches."""
+        return self._reader(
+            log, start, from_time, from_tail, log_id, until, max_records, heartbeat, to_tail
+        )
+
+    def _reader(
+        self,
+        log: str,
+        start: int | Place | None,
+        from_time: Time | None,
+        from_tail: int | None,
+        log_id: str,
+        until: int | None,
+        max_records: int,
+        heartbeat: Seconds,
+        to_tail: bool,
+    ) -> AsyncBatchReader:
+        config = read_config(
+            log, start, from_time, from_tail, log_id, until, max_records, heartbeat, to_tail
+        )
+        return AsyncBatchReader(self._session, Reading(config, self._config.retry))
+
+    def cursor(self, log: str, name: str) -> AsyncCursor:
+        """The cursor of that name on a log: a reader's place, kept on the server. Nothing is
+        sent."""
+        return AsyncCursor(self._session, log, name)
+
+    # Logs.
+
+    async def put_log(
+        self,
+        name: str,
+        *,
+        retention: Retention | None = None,
+        sealed: bool | None = None,
+        timeout: Seconds | None = None,
+    ) -> tuple[LogInfo, bool]:
+        """Make a log if there is none of that name, and change its settings; True beside it if
+        it was made. What is None stays as it is. It can be repeated."""
+        return await self._run(admin.put(self._config.retry, name, retention, sealed), timeout)
+
+    async def create_log(
+        self,
+        name: str,
+        *,
+        retention: Retention | None = None,
+        sealed: bool | None = None,
+        timeout: Seconds | None = None,
+    ) -> LogInfo:
+        """Make a log. One of that name is left as it is, and the error has ALREADY_EXISTS."""
+        return await self._run(admin.create(self._config.retry, name, retention, sealed), timeout)
+
+    async def describe_log(self, name: str = "", *, timeout: Seconds | None = None) -> LogInfo:
+        """Describe a log."""
+        return await self._run(admin.describe(self._config.retry, name), timeout)
+
+    async def seal_log(self, name: str, *, timeout: Seconds | None = None) -> LogInfo:
+        """Seal a log: it takes no more records, and reads end at its tail. It cannot be
+        undone."""
+        return await self._run(admin.seal(self._config.retry, name), timeout)
+
+    async def trim_log(
+        self, name: str, first_offset: int, *, timeout: Seconds | None = None
+    ) -> int:
+        """Remove the records below an offset, all of them if it is beyond the tail, and return
+        the log's first offset then. It can be repeated."""
+        return await self._run(admin.trim(self._config.retry, name, first_offset), timeout)
+
+    async def delete_log(self, name: str, *, timeout: Seconds | None = None) -> None:
+        """Remove a log and its records. A log that takes its name later goes on behind its
+        offsets, with an identity of its own."""
+        await self._run(admin.delete(self._config.retry, name), timeout)
+
+    async def logs(
+        self, prefix: str = "", *, timeout: Seconds | None = None
+    ) -> AsyncIterator[LogInfo]:
+        """List the logs whose names begin with `prefix`, in the order of their bytes. The
+        timeout is that of each page."""
+        token = ""
+        while True:
+            page, token = await self._run(
+                admin.list_page(self._config.retry, prefix, token), timeout
+            )
+            for info in page:
+                yield info
+            if not token:
+                return

@@ -1,0 +1,89 @@
+"""What calls and streams of both clients share: headers, deadlines, the trace hook."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ._config import ClientConfig, logger
+from ._errors import Code, ProglogError, refused
+from ._flow import Sleep
+from ._identity import Identities
+from ._producing import Dedups
+from ._types import Attempt, AttemptEnd
+
+Finish = Callable[[ProglogError | None], None]
+Metadata = list[tuple[str, str]]
+
+# A call that asks the server to wait gets so much more, for the way and the work.
+WAIT_SLACK = 10.0
+
+
+class SessionBase:
+    """The state of a client beside its connections."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        self.identities = Identities()
+        self.dedups = Dedups()
+
+    def begin(self, method: str, log: str, number: int) -> tuple[Attempt, Finish]:
+        """Tell the trace hook that a try begins; the second result tells it the end."""
+        attempt = Attempt(method, log, number)
+        hook = self.config.trace
+        on_end = hook(attempt) if hook is not None else None
+        if on_end is None:
+            return attempt, _nothing
+        began = time.monotonic()
+
+        def finish(error: ProglogError | None) -> None:
+            on_end(AttemptEnd(time.monotonic() - began, error))
+
+        return attempt, finish
+
+    def metadata(self, attempt: Attempt, token: str) -> Metadata:
+        """The headers of a try."""
+        out = [*self.config.headers, *attempt.headers.items()]
+        if token:
+            out.append(("authorization", f"Bearer {token}"))
+        return out
+
+    def deadline(self, timeout: float | None) -> float | None:
+        """When a call has to be over, by the monotonic clock."""
+        limit = self.config.timeout if timeout is None else timeout
+        return None if limit is None else time.monotonic() + limit
+
+
+def _nothing(error: ProglogError | None) -> None:
+    return None
+
+
+def remaining(deadline: float | None) -> float | None:
+    """The seconds that are left; an error if there are none, since nothing was sent."""
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise refused(Code.DEADLINE_EXCEEDED, "the call's timeout passed")
+    return left
+
+
+def allowed(deadline: float | None, pause: Sleep) -> bool:
+    """Say whether a pause leaves time for another try, and log it if so."""
+    if deadline is not None and time.monotonic() + pause.seconds >= deadline:
+        return False
+    logger.warning(
+        "trying again to %s after %.2f s, failures: %d, error: %s",
+        pause.to,
+        pause.seconds,
+        pause.failures,
+        str(pause.error),  # a record that is kept must not keep the error's frames
+    )
+    return True
+
+
+def bad_token(cause: BaseException) -> ProglogError:
+    """The error of a call whose token could not be had."""
+    error = refused(Code.UNAUTHENTICATED, f"get a token: {cause}")
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,143 @@
+"""Does what flows ask for, in the thread that asks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+from .._config import ClientConfig, TokenSource
+from .._errors import ClosedError, Code, ProglogError, closed, like
+from .._flow import Call, Effect, Flow, Sleep, T
+from .._session import Finish, SessionBase, allowed, bad_token, remaining
+from .._transport import SyncStream, SyncTransport
+from .._types import Attempt
+from ._cancel import CancelScope, cancelled, current_scope
+from ._watchdog import Watchdog
+
+
+class Session(SessionBase):
+    """A client's connections and what goes over them."""
+
+    def __init__(self, config: ClientConfig, token: TokenSource | None) -> None:
+        super().__init__(config)
+        self._token = token
+        self.transport = SyncTransport(config)
+        self.watchdog = Watchdog()
+        self.closed = threading.Event()
+
+    def run(
+        self,
+        flow: Flow[T],
+        timeout: float | None = None,
+        stop: threading.Event | None = None,
+    ) -> T:
+        """Do what a flow asks for, and return what it returns. `stop` ends its pauses."""
+        deadline = self.deadline(timeout)
+        scope = current_scope()
+        stop = stop or (self.closed if scope is None else scope.event)
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    done = self._perform(effect, deadline, stop, scope)
+                except ProglogError as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(done)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            flow.close()
+
+    def _perform(
+        self,
+        effect: Effect,
+        deadline: float | None,
+        stop: threading.Event,
+        scope: CancelScope | None,
+    ) -> bytes | bool:
+        if isinstance(effect, Sleep):
+            if not allowed(deadline, effect):
+                return False
+            # What follows a pause that was cut short fails with what cut it.
+            return not stop.wait(effect.seconds) or scope is not None
+        return self._call(effect, deadline, scope)
+
+    def _call(self, call: Call, deadline: float | None, scope: CancelScope | None) -> bytes:
+        if self.closed.is_set():
+            raise closed("client")
+        if scope is not None and scope.cancelled:
+            raise cancelled(nothing_appended=True)
+        left = remaining(deadline)
+        attempt, finish = self.begin(call.method, call.log, call.number)
+        try:
+            metadata = self.metadata(attempt, self.token())
+            response = self.transport.call(
+                call.service, call.method, call.request, metadata, left, scope
+            )
+        except ProglogError as caught:
+            error = self.own(caught)
+            if scope is not None and scope.cancelled and not error.from_server:
+                error = cancelled(nothing_appended=False)
+            finish(error)
+            raise error from caught.__cause__
+        finish(None)
+        return response
+
+    def token(self) -> str:
+        """The token of a try; empty if there is none."""
+        if not callable(self._token):
+            return self._token or ""
+        try:
+            return self._token()
+        except Exception as cause:
+            raise bad_token(cause) from cause
+
+    def own(self, error: ProglogError) -> ProglogError:
+        """An error as it is told: whatever breaks after `close` is that the client is closed."""
+        if self.closed.is_set() and not isinstance(error, ClosedError) and not error.from_server:
+            return like(ClosedError, error, code=Code.CANCELED, _permanent=True)
+        return error
+
+    def open_stream(
+        self, service: str, method: str, log: str, number: int, request: bytes | Iterator[bytes]
+    ) -> Stream:
+        """Begin a stream, of requests too if those are an iterator."""
+        if self.closed.is_set():
+            raise closed("client")
+        attempt, finish = self.begin(method, log, number)
+        try:
+            metadata = self.metadata(attempt, self.token())
+            if isinstance(request, bytes):
+                raw = self.transport.server_stream(service, method, request, metadata)
+            else:
+                raw = self.transport.bidi_stream(service, method, request, metadata)
+        except ProglogError as error:
+            finish(error)
+            raise
+        return Stream(raw, attempt, finish)
+
+    def close(self) -> None:
+        """End every call and stream."""
+        self.closed.set()
+        self.transport.close()
+
+
+class Stream:
+    """A stream whose end is told to the trace hook."""
+
+    def __init__(self, raw: SyncStream, attempt: Attempt, finish: Finish) -> None:
+        self.receive = raw.receive
+        self.cancel = raw.cancel
+        self.retire = raw.retire
+        self.attempt = attempt
+        self._raw = raw
+        self._finish: Finish | None = finish
+
+    def close(self, error: ProglogError | None) -> None:
+        """End the use of the stream, with the error that it ended with."""
+        self._raw.close()
+        finish, self._finish = self._finish, None
+        if finish is not None:
+            finish(error)

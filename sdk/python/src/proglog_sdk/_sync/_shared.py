@@ -1,0 +1,83 @@
+"""Streams over which calls of produce that wait at the same time travel together."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+from .._arguments import Produced, shared_core
+from .._batching import SendBatch
+from .._errors import ProglogError, outcome
+from .._sharing import goes_alone_after, out_of_time
+from .._types import Ack
+from ._cancel import cancelled, current_scope
+from ._producer import Producer
+from ._session import Session
+
+
+class SharedStreams:
+    """One stream for each log that several calls write to at once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = threading.Lock()
+        self._callers: Counter[str] = Counter()
+        self._open: dict[str, Producer] = {}
+
+    def enter(self, log: str) -> Producer | None:
+        """Begin a call; None if it is the only one, and faster by itself."""
+        with self._lock:
+            self._callers[log] += 1
+            if self._callers[log] == 1:
+                return None
+            producer = self._open.get(log)
+            if producer is None or producer.done or producer.closing:
+                config = self._session.config
+                core = shared_core(config.limits, config.retry, log)
+                producer = self._open[log] = Producer(self._session, core)
+            return producer
+
+    def leave(self, log: str) -> None:
+        """End a call."""
+        with self._lock:
+            self._callers[log] -= 1
+            if not self._callers[log]:
+                del self._callers[log]
+
+    def produce(self, producer: Producer, what: Produced, timeout: float | None) -> Ack | None:
+        """Send records with those of other calls; None: the call has to go alone."""
+        batch = None
+        try:
+            batch, index = producer.add(what.shared(), len(what.records), what.size, timeout)
+            if not self._await(batch, timeout):
+                raise out_of_time()
+            return batch.ack_of(index, len(what.records))
+        except ProglogError as error:
+            if goes_alone_after(error, batch):
+                return None
+            raise
+
+    def _await(self, batch: SendBatch, timeout: float | None) -> bool:
+        scope = current_scope()
+        if scope is None:
+            return bool(batch.event.wait(timeout))
+        done = threading.Event()
+        batch.listeners.append(done.set)
+        if batch.settled:  # before it could tell
+            done.set()
+        scope.under_way(done.set)
+        try:
+            told = done.wait(timeout)
+        finally:
+            scope.under_way(None)
+        if told and not batch.settled:
+            raise outcome(cancelled(nothing_appended=False))
+        return told
+
+    def close(self) -> None:
+        """End all streams."""
+        with self._lock:
+            producers = list(self._open.values())
+            self._open.clear()
+        for producer in producers:
+            producer.abort()
