@@ -1,0 +1,65 @@
+import { type Core, decode, toDuration } from "./core.js";
+import { brokenPromise } from "./errors.js";
+import { type ConsumeBatchOptions, type ConsumeOptions, type Offset, toOffset } from "./options.js";
+import { parseBatchRecords, parseStart } from "./reading.js";
+import type { Batch, LogRecord } from "./record.js";
+import type { Scope } from "./scope.js";
+import { methods } from "./wire.js";
+
+/** Reads the record at an offset. */
+export function consume(
+  core: Core,
+  scope: Scope,
+  at: Offset,
+  options: ConsumeOptions,
+): Promise<LogRecord> {
+  const { log = "", logId = "", waitMs } = options;
+  const offset = toOffset(at, "the offset");
+  const wait = toDuration(waitMs);
+  const request = {
+    log,
+    logId,
+    offset,
+    ...(wait === undefined ? {} : { wait }),
+  };
+  return core.retryRead(scope, log, async (call) => {
+    const { records } = decode(await core.wire.unary(methods.consume, request, call));
+    const [record] = records;
+    if (record === undefined || records.length !== 1 || record.offset !== offset) {
+      throw brokenPromise(`${records.length} records came where the one at ${offset} was due`);
+    }
+    return record;
+  });
+}
+
+/** Reads the records that are there from a start on, in one request. */
+export async function consumeBatch(
+  core: Core,
+  scope: Scope,
+  options: ConsumeBatchOptions,
+): Promise<Batch> {
+  const { log = "", logId = "", waitMs } = options;
+  const start = parseStart(options);
+  const wait = toDuration(waitMs);
+  const request = {
+    log,
+    logId,
+    maxRecords: parseBatchRecords(options.batchRecords),
+    ...(options.until === undefined ? {} : { untilOffset: toOffset(options.until, "until") }),
+    ...(wait === undefined ? {} : { wait }),
+    ...(start.at === "earliest" ? { offset: (await core.bounds(scope, log)).first } : {}),
+    ...(start.at === "offset" ? { offset: start.offset } : {}),
+    ...(start.at === "end" ? { start: { case: "fromTail" as const, value: start.offset } } : {}),
+    ...(start.at === "time" ? { start: { case: "fromTime" as const, value: start.time } } : {}),
+  };
+  return core.retryRead(scope, log, async (call) => {
+    const res = decode(await core.wire.unary(methods.consume, request, call));
+    const { records, nextOffset } = res;
+    for (const [i, record] of records.entries()) {
+      const due = records[0]!.offset + BigInt(i);
+      if (record.offset !== due)
+        throw brokenPromise(`record ${record.offset} came where ${due} was due`);
+    }
+    return { records, tail: nextOffset !== undefined, nextOffset };
+  });
+}

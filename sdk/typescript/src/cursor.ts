@@ -1,0 +1,271 @@
+import type { Client } from "./client.js";
+import { failure, NothingAppendedError, OutcomeUnknownError, ProglogError } from "./errors.js";
+import { randomText } from "./identity.js";
+import { type CallOptions, type Offset, type Start, toOffset } from "./options.js";
+
+/** What the log of a cursor keeps, in bytes: some hundred places. */
+const cursorBytes = 64 << 10;
+
+/** Where a reader goes on. */
+export interface Place {
+  /** Of the log that is read; empty: nothing was stored yet. */
+  readonly logId: string;
+  /** Of the record to read next. */
+  readonly offset: bigint;
+  /**
+   * The options of a read that goes on there: at the first record of the log if
+   * nothing was stored. They hold the read to the log that was read before.
+   */
+  readonly start: Start & { logId?: string };
+}
+
+/**
+ * The name of the log that holds a cursor: "<log>.cursor/<name>", and "cursor/<name>"
+ * for one on the default log.
+ */
+export function cursorLog(log: string, name: string): string {
+  return log === "" ? `cursor/${name}` : `${log}.cursor/${name}`;
+}
+
+/** A place as a record: JSON, so that people can read it. */
+interface StoredPlace {
+  log_id: string;
+  offset: string;
+  writer: string;
+}
+
+/**
+ * A reader's place in a log, kept on the server: in a tiny log of its own, whose last
+ * record is the place.
+ *
+ *     const cursor = client.cursor("orders", "billing");
+ *     const place = await cursor.get();
+ *     for await (const record of client.follow({ log: "orders", ...place.start })) {
+ *       // … handle it, then
+ *       cursor.set(record.offset + 1n);
+ *       await cursor.commit(); // now and then
+ *     }
+ *
+ * Two readers that use one cursor do not overwrite each other: the one whose place is
+ * out of date gets OFFSET_MISMATCH from `commit`.
+ */
+export class Cursor {
+  readonly #client: Client;
+  readonly #log: string;
+  /** The name of the log that holds it. */
+  readonly logName: string;
+  /** Tells this cursor's records from those of others. */
+  readonly #writer = randomText();
+  #loaded = false;
+  /** The next offset of the cursor's log. */
+  #at = 0n;
+  #logId = "";
+  #offset = 0n;
+  /** How often the place was set, and how often by when it was stored. */
+  #set = 0;
+  #stored = 0;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** @internal */
+  constructor(client: Client, log: string, name: string) {
+    this.#client = client;
+    this.#log = log;
+    this.logName = cursorLog(log, name);
+  }
+
+  /**
+   * Returns the place that is stored, and makes the cursor if there is none: its place is
+   * the first offset of the log.
+   */
+  get(options: CallOptions = {}): Promise<Place> {
+    return this.#inTurn(async () => {
+      await this.#load(options);
+      this.#stored = this.#set;
+      const logId = this.#logId;
+      const offset = this.#offset;
+      return {
+        logId,
+        offset,
+        start: logId === "" ? {} : { logId, from: offset },
+      };
+    });
+  }
+
+  /** Notes the offset of the record to read next. `commit` stores it. */
+  set(offset: Offset): void {
+    this.#offset = toOffset(offset, "the offset of a cursor");
+    this.#set++;
+  }
+
+  /**
+   * Stores what was set since the last time. When it returns, a reader that begins anew,
+   * anywhere, begins there.
+   */
+  commit(options: CallOptions = {}): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#set === this.#stored) return;
+      if (!this.#loaded) {
+        const offset = this.#offset;
+        await this.#load(options);
+        this.#offset = offset;
+      }
+      if (this.#logId === "") {
+        this.#logId = (await this.#client.describeLog(this.#log, options)).id;
+      }
+      const set = this.#set;
+      await this.#store(options);
+      this.#stored = set;
+    });
+  }
+
+  async #store(options: CallOptions): Promise<void> {
+    const { logName: log } = this;
+    const place: StoredPlace = {
+      log_id: this.#logId,
+      offset: String(this.#offset),
+      writer: this.#writer,
+    };
+    const value = JSON.stringify(place);
+    try {
+      await this.#client.produce(value, {
+        ...options,
+        log,
+        expectedOffset: this.#at,
+      });
+      this.#at++;
+    } catch (e) {
+      if (!(e instanceof ProglogError)) throw e;
+      if (e instanceof OutcomeUnknownError && (await this.#isThere(value, options))) {
+        this.#at++;
+        return;
+      }
+      if (e.reason !== "OFFSET_MISMATCH")
+        throw this.#explain("store a place in it", "produce to", e);
+      this.#loaded = false;
+      throw this.#because("somebody else has moved it", e);
+    }
+  }
+
+  /** Looks whether a record of which nobody told is there. */
+  async #isThere(value: string, options: CallOptions): Promise<boolean> {
+    try {
+      const record = await this.#client.consume(this.#at, {
+        ...options,
+        log: this.logName,
+      });
+      return new TextDecoder().decode(record.value) === value;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Reads the last record of the cursor's log, which it makes if there is none. */
+  async #load(options: CallOptions): Promise<void> {
+    const info = await this.#findLog(options);
+    this.#logId = "";
+    this.#offset = 0n;
+    this.#at = info.nextOffset;
+    if (info.nextOffset > info.firstOffset) {
+      const batch = await this.#client
+        .consumeBatch({
+          ...options,
+          log: this.logName,
+          fromEnd: 1n,
+          batchRecords: 1,
+        })
+        .catch((e: unknown) => {
+          throw this.#explain("read it", "consume", e);
+        });
+      for (const { value, offset } of batch.records) {
+        const stored = this.#parse(value, offset);
+        this.#logId = stored.log_id;
+        this.#offset = BigInt(stored.offset);
+        this.#at = offset + 1n;
+      }
+    }
+    this.#loaded = true;
+  }
+
+  async #findLog(options: CallOptions): Promise<{ firstOffset: bigint; nextOffset: bigint }> {
+    try {
+      return await this.#client.describeLog(this.logName, options);
+    } catch (e) {
+      if (!(e instanceof ProglogError) || e.reason !== "LOG_NOT_FOUND") {
+        throw this.#explain("look for it", "describe", e);
+      }
+    }
+    try {
+      const settings = { retention: { maxBytes: cursorBytes } };
+      return (await this.#client.putLog(this.logName, settings, options)).info;
+    } catch (e) {
+      throw this.#explain("create it", "create", e);
+    }
+  }
+
+  #parse(value: Uint8Array, offset: bigint): StoredPlace {
+    try {
+      const stored: unknown = JSON.parse(new TextDecoder().decode(value));
+      if (
+        typeof stored === "object" &&
+        stored !== null &&
+        "log_id" in stored &&
+        typeof stored.log_id === "string" &&
+        "offset" in stored &&
+        typeof stored.offset === "string" &&
+        /^\d+$/.test(stored.offset)
+      ) {
+        return { log_id: stored.log_id, offset: stored.offset, writer: "" };
+      }
+    } catch {
+      // It is said below.
+    }
+    throw failure({
+      code: "data_loss",
+      message: `cursor "${this.logName}": record ${offset} is not a place`,
+    });
+  }
+
+  /** Says what is missing when the server does not let the cursor be. */
+  #explain(what: string, right: string, e: unknown): unknown {
+    if (!(e instanceof ProglogError)) return e;
+    const name = this.logName;
+    if (e.code === "permission_denied") {
+      const why =
+        `may not ${what}: the right to ${right} the log "${name}" is missing (` +
+        `\`proglog logs create ${name} --max-bytes ${cursorBytes}\` by somebody who has the right to ` +
+        `create it does the first part)`;
+      return this.#because(why, e);
+    }
+    if (e.code === "unimplemented") {
+      return this.#because(`cannot ${what}: the server has no named logs, which a cursor needs`, e);
+    }
+    return this.#because(`cannot ${what}`, e);
+  }
+
+  /** The same error with words before it. */
+  #because(why: string, e: ProglogError): ProglogError {
+    const kinds = [NothingAppendedError, OutcomeUnknownError, ProglogError] as const;
+    const kind = kinds.find((k) => e instanceof k) ?? ProglogError;
+    const { code, reason, fromServer, nothingAppended, firstOffset, nextOffset } = e;
+    const message = `cursor "${this.logName}": ${why}: ${e.detail}`;
+    return new kind({
+      ...{
+        code,
+        reason,
+        fromServer,
+        nothingAppended,
+        firstOffset,
+        nextOffset,
+        message,
+      },
+      cause: e,
+    });
+  }
+
+  /** One at a time: each goes by what the one before left. */
+  #inTurn<T>(what: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(what);
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+}

@@ -1,0 +1,189 @@
+import type { Core } from "./core.js";
+import {
+  DEFAULT_BATCH_BYTES,
+  DEFAULT_BATCH_RECORDS,
+  DEFAULT_GIVE_UP_AFTER_MS,
+  DEFAULT_IN_FLIGHT_BATCHES,
+  DEFAULT_IN_FLIGHT_BYTES,
+} from "./defaults.js";
+import { outcome, ProglogError, refused } from "./errors.js";
+import type { Future } from "./future.js";
+import { newIdentity, noIdentity } from "./identity.js";
+import { prepare } from "./limits.js";
+import type { ProducerOptions } from "./options.js";
+import { chosenIdentity } from "./produce.js";
+import { ProducerRun, type ProducerConfig } from "./producer-run.js";
+import type { RecordInput } from "./record.js";
+import { Scope } from "./scope.js";
+
+/**
+ * The records that `send` took, by what became of them. Their order is that of the
+ * fields: first all that are acknowledged, and so on.
+ */
+export interface Outcome {
+  /** In the log. */
+  readonly acked: number;
+  /** Perhaps in the log. */
+  readonly unknown: number;
+  /** Waiting, or in flight; 0 once the producer has ended. */
+  readonly pending: number;
+  /** Certainly not in the log. */
+  readonly notInLog: number;
+  /** That of the last record that is acknowledged. */
+  readonly lastOffset: bigint | undefined;
+}
+
+/** How a wait can be ended. */
+export interface WaitOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Appends many records without waiting for one before the next is sent. Records get
+ * their offsets in the order of `send`, and are acknowledged in that order.
+ *
+ * What waits goes out together, as an atomic batch. A producer has an identity, and
+ * its batches have numbers, by which the server knows one that comes twice. So when
+ * the connection is lost, or the server stops or is overloaded, the producer
+ * connects again and sends again what was not acknowledged: each record is in the
+ * log once, in order.
+ *
+ * What cannot pass ends the producer: a log that is sealed, an identity that
+ * another took over, or a server that stays away. Then every future is done, and
+ * says which of three holds for its record: it is in the log (no error), it is not
+ * ({@link NothingAppendedError}), or nobody knows ({@link OutcomeUnknownError}). In
+ * the order of `send` these are three runs, of which each may be empty.
+ *
+ * Where requests can be streamed (HTTP/2), batches are in flight together; elsewhere,
+ * as in a browser, they go one at a time.
+ */
+export class Producer implements AsyncDisposable {
+  readonly #run: ProducerRun;
+  /** Calls of send that wait: they come before a close that is called after them. */
+  readonly #entering = new Set<Promise<Future>>();
+  #closed = false;
+
+  /** @internal */
+  constructor(run: ProducerRun) {
+    this.#run = run;
+  }
+
+  /**
+   * Takes a record, of which it keeps a copy, and returns at once unless too much is
+   * in flight: then it waits for room. The first one also waits until the server was
+   * asked for its limits.
+   *
+   * What it throws is a {@link NothingAppendedError}: the record was not taken. A
+   * record over a limit, the client's or the server's, is refused so, and the
+   * producer goes on.
+   */
+  async send(record: RecordInput, options: WaitOptions = {}): Promise<Future> {
+    const run = this.#run;
+    try {
+      if (this.#closed) throw run.refusal();
+      if (run.asked) {
+        const prepared = prepare(record, run.limits);
+        if (run.hasRoom(prepared.size, 1)) return run.add([prepared], prepared.size);
+      }
+      const entering = this.#enter(record, options);
+      this.#entering.add(entering);
+      return await entering.finally(() => this.#entering.delete(entering));
+    } catch (e) {
+      throw e instanceof ProglogError ? outcome(e) : e;
+    }
+  }
+
+  /** Waits until a record can be taken. */
+  #enter(record: RecordInput, options: WaitOptions): Promise<Future> {
+    const run = this.#run;
+    return waiting(options, async (scope) => {
+      await run.untilAsked(scope);
+      const prepared = prepare(record, run.limits);
+      await run.untilRoom(scope, prepared.size, 1);
+      return run.add([prepared], prepared.size);
+    });
+  }
+
+  /**
+   * Sends what waits and returns when every record sent before it is acknowledged. It
+   * throws the error that ended the producer, if one did.
+   */
+  async flush(options: WaitOptions = {}): Promise<void> {
+    await waiting(options, (scope) => this.#run.flush(scope));
+    if (this.error !== undefined) throw this.error;
+  }
+
+  /**
+   * Takes no more records, waits until the others are acknowledged, and ends the
+   * stream. If the signal ends the wait, the stream is broken off, which leaves the
+   * outcome of what was in flight unknown. It throws the error that ended the
+   * producer, if one did. Called again, it does the same.
+   */
+  async close(options: WaitOptions = {}): Promise<void> {
+    this.#closed = true;
+    await waiting(options, async (scope) => {
+      this.#run.hurry();
+      await scope.wait(Promise.allSettled(this.#entering));
+      await this.#run.close(scope);
+    });
+    if (this.error !== undefined) throw this.error;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Is resolved when the producer has ended, after `close` or by a failure. All futures are done then. */
+  get done(): Promise<void> {
+    return this.#run.done;
+  }
+
+  /** What ended the producer; undefined while it runs and after a clean `close`. */
+  get error(): ProglogError | undefined {
+    return this.#run.error;
+  }
+
+  /** The counts so far. */
+  outcome(): Outcome {
+    return { ...this.#run.counts };
+  }
+}
+
+async function waiting<T>(options: WaitOptions, wait: (scope: Scope) => Promise<T>): Promise<T> {
+  const scope = new Scope([options.signal]);
+  try {
+    return await wait(scope);
+  } finally {
+    scope.end();
+  }
+}
+
+/** Starts a producer for a user. */
+export function newProducer(core: Core, options: ProducerOptions): Producer {
+  return new Producer(new ProducerRun(core, parseProducer(options)));
+}
+
+function parseProducer(options: ProducerOptions): ProducerConfig {
+  const config: ProducerConfig = {
+    log: options.log ?? "",
+    signal: options.signal,
+    lingerMs: options.lingerMs ?? 0,
+    batchRecords: options.maxBatchRecords ?? DEFAULT_BATCH_RECORDS,
+    batchBytes: options.maxBatchBytes ?? DEFAULT_BATCH_BYTES,
+    batches: options.maxInFlightBatches ?? DEFAULT_IN_FLIGHT_BATCHES,
+    bytes: options.maxInFlightBytes ?? DEFAULT_IN_FLIGHT_BYTES,
+    giveUpAfterMs: options.giveUpAfterMs ?? DEFAULT_GIVE_UP_AFTER_MS,
+    identity:
+      options.identity === undefined
+        ? newIdentity()
+        : options.identity === false
+          ? noIdentity()
+          : chosenIdentity(options.identity),
+  };
+  const { batchRecords, batchBytes, batches, bytes } = config;
+  if (![batchRecords, batchBytes, batches, bytes].every((n) => n >= 1)) {
+    const why = "a producer's batches and what is in flight have to be at least 1";
+    throw refused("invalid_argument", "INVALID_REQUEST", why);
+  }
+  return config;
+}

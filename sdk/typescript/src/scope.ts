@@ -1,0 +1,154 @@
+import { ClosedError, failure, type ProglogError } from "./errors.js";
+
+const hubs = new WeakMap<AbortSignal, Set<() => void>>();
+
+/**
+ * Calls back when a signal is given, unless what it returns was called before. However
+ * many wait for one signal, it has one listener: Node warns of more than a few.
+ */
+function onAbort(signal: AbortSignal, call: () => void): () => void {
+  let hub = hubs.get(signal);
+  if (hub === undefined) {
+    const all = new Set<() => void>();
+    const listener = (): void => {
+      hubs.delete(signal);
+      for (const each of [...all]) each();
+    };
+    signal.addEventListener("abort", listener, { once: true });
+    hubs.set(signal, all);
+    hub = all;
+  }
+  hub.add(call);
+  return () => void hub.delete(call);
+}
+
+/**
+ * What bounds a call: the signals of the caller and of the client, and a deadline.
+ * It has to be ended, or the listeners stay on the signals.
+ */
+export class Scope {
+  readonly #controller = new AbortController();
+  readonly #cleanup: (() => void)[] = [];
+  /** When the deadline is, by performance.now(); undefined: there is none. */
+  readonly deadline: number | undefined;
+  #late = false;
+
+  constructor(parents: readonly (AbortSignal | undefined)[], timeoutMs?: number) {
+    for (const parent of parents) {
+      if (parent === undefined) continue;
+      if (parent.aborted) {
+        this.abort(parent.reason);
+        return;
+      }
+      this.#cleanup.push(onAbort(parent, () => this.abort(parent.reason)));
+    }
+    if (timeoutMs !== undefined) {
+      this.deadline = performance.now() + timeoutMs;
+      const timer = setTimeout(
+        () => {
+          this.#late = true;
+          this.abort(new DOMException(`no answer within ${timeoutMs} ms`, "TimeoutError"));
+        },
+        Math.min(timeoutMs, 2 ** 31 - 1),
+      );
+      this.#cleanup.push(() => clearTimeout(timer));
+    }
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get aborted(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
+  /** How long is left, in ms, at least 1; undefined: there is no deadline. */
+  get leftMs(): number | undefined {
+    return this.deadline === undefined
+      ? undefined
+      : Math.max(1, Math.ceil(this.deadline - performance.now()));
+  }
+
+  /** Ends what goes on under this scope. */
+  abort(reason?: unknown): void {
+    this.#controller.abort(reason);
+    this.end();
+  }
+
+  /** Frees the signals and the timer. */
+  end(): void {
+    for (const free of this.#cleanup.splice(0)) free();
+  }
+
+  /** The error of what this scope ended. */
+  failure(cause?: unknown): ProglogError {
+    const reason: unknown = this.signal.reason;
+    const closed = reason instanceof ClosedError;
+    const e = failure({
+      code: this.#late ? "deadline_exceeded" : "canceled",
+      message: this.#late
+        ? "the deadline passed"
+        : closed
+          ? reason.message
+          : "the caller gave the call up",
+      cause: closed || cause === undefined ? reason : new AbortCause(reason, cause),
+    });
+    e.permanent = true;
+    return e;
+  }
+
+  /** The same for what was never sent. */
+  refusal(): ProglogError {
+    const e = this.failure();
+    const unsent = failure({
+      ...e,
+      message: e.detail,
+      nothingAppended: true,
+      cause: e.cause,
+    });
+    unsent.permanent = true;
+    return unsent;
+  }
+
+  /** Throws if it was ended before anything was sent. */
+  check(): void {
+    if (this.aborted) throw this.refusal();
+  }
+
+  /** Waits, and returns false if the scope was ended first. */
+  async sleep(ms: number): Promise<boolean> {
+    if (this.aborted) return false;
+    await new Promise<void>((resolve) => {
+      const wake = (): void => {
+        clearTimeout(timer);
+        forget();
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      const forget = onAbort(this.signal, wake);
+    });
+    return !this.aborted;
+  }
+
+  /** Waits for a promise that never fails, and returns false if the scope was ended first. */
+  async wait(done: Promise<unknown>): Promise<boolean> {
+    if (this.aborted) return false;
+    let forget = (): void => {};
+    const aborted = new Promise<boolean>((resolve) => {
+      forget = onAbort(this.signal, () => resolve(false));
+    });
+    const first = await Promise.race([done.then(() => true), aborted]);
+    forget();
+    return first;
+  }
+}
+
+/** Why a call was given up, with what the connection said of it. */
+class AbortCause extends Error {
+  override readonly name = "AbortError";
+
+  constructor(reason: unknown, cause: unknown) {
+    super(reason instanceof Error ? reason.message : String(reason), { cause });
+  }
+}

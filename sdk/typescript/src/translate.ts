@@ -1,0 +1,161 @@
+import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
+import { type Code, failure, ProglogError, type Reason } from "./errors.js";
+import {
+  type ErrorDetail,
+  ErrorDetailSchema,
+  Reason as WireReason,
+} from "./gen/log/v1/errors_pb.js";
+import type { Scope } from "./scope.js";
+
+/** The name of a number of log.v1.Reason. */
+function reasonName(reason: WireReason): Reason {
+  if (reason === WireReason.UNSPECIFIED) return "";
+  return (WireReason[reason] as string | undefined) ?? String(reason);
+}
+
+/** The name of a status code, as Connect writes it. */
+function codeName(code: ConnectCode): Code {
+  const name = (ConnectCode[code] as string | undefined) ?? "Unknown";
+  return name.replace(/(?!^)([A-Z])/g, "_$1").toLowerCase() as Code;
+}
+
+/**
+ * Makes the library's error ours: what the server said, what HTTP answered in its
+ * place, or how the connection failed. The scope is that of the call.
+ */
+export function translate(scope: Scope, reason: unknown): ProglogError {
+  if (reason instanceof ProglogError) return reason;
+  const ce = ConnectError.from(reason);
+  if (ce.isWireError) return fromServer(ce);
+  if (scope.aborted) return scope.failure(reason);
+  if (ce.code === ConnectCode.DeadlineExceeded && scope.deadline !== undefined) {
+    // The library's timer for the same deadline was a little faster.
+    const e = failure({
+      code: "deadline_exceeded",
+      message: "the deadline passed",
+      cause: ce,
+    });
+    e.permanent = true;
+    return e;
+  }
+  const status = /^HTTP (\d{3})$/.exec(ce.rawMessage);
+  return status === null ? fromTransport(ce) : fromStatus(Number(status[1]), ce);
+}
+
+// Codes that the protocol library of the server raises before a request reaches the
+// log: a message it could not read or found too large, a method it does not know.
+const judgedBefore = new Set<Code>([
+  ...(["invalid_argument", "unimplemented", "resource_exhausted"] as const),
+  ...(["unauthenticated", "permission_denied", "not_found"] as const),
+]);
+
+/** Reads an error that the server raised, with its detail. */
+function fromServer(ce: ConnectError): ProglogError {
+  const code = codeName(ce.code);
+  const base = { code, message: ce.rawMessage, fromServer: true, cause: ce };
+  const detail: ErrorDetail | undefined = ce.findDetails(ErrorDetailSchema)[0];
+  if (detail === undefined) return failure({ ...base, nothingAppended: judgedBefore.has(code) });
+  const { nothingAppended, firstOffset, nextOffset, epoch, sequence, limit, incident } = detail;
+  return failure({
+    ...base,
+    reason: reasonName(detail.reason),
+    ...{ nothingAppended, firstOffset, nextOffset, epoch, sequence, limit },
+    incident: incident === "" ? undefined : incident,
+  });
+}
+
+const passingStatus = new Set([408, 425, 429, 500, 502, 503, 504]);
+
+/**
+ * Handles an answer of HTTP itself: of the server before it came to the call, of a
+ * proxy, or of something else that listens at that address.
+ */
+function fromStatus(status: number, cause: ConnectError): ProglogError {
+  const message = `the server answered HTTP ${status}`;
+  if (status === 505) return noStreams(cause);
+  if (passingStatus.has(status)) return failure({ code: "unavailable", message, cause });
+  const e = failure({
+    code: codeName(cause.code),
+    message,
+    nothingAppended: status >= 300 && status < 500,
+    cause,
+  });
+  e.permanent = true;
+  return e;
+}
+
+/** The error of a stream of requests where there can be none. */
+export function noStreams(cause?: unknown): ProglogError {
+  const e = failure({
+    code: "unimplemented",
+    message: "streams of requests need HTTP/2 from end to end, which this connection is not",
+    nothingAppended: true,
+    cause,
+  });
+  e.permanent = true;
+  return e;
+}
+
+/** The code of an error by which a connection was never made. */
+export const DIAL_TIMEOUT = "ERR_PROGLOG_DIAL_TIMEOUT";
+
+const neverSent = new Set<string>([
+  ...["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", DIAL_TIMEOUT],
+]);
+// How OpenSSL and Node call a certificate that is not to be trusted.
+const untrusted =
+  /^(ERR_TLS_CERT_|CERT_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT|UNABLE_TO_(GET|VERIFY)_|ERR_SSL_WRONG_VERSION)/;
+
+/**
+ * Judges a failure of the connection: did the request leave, and can another try
+ * help? The library reports a connection that broke under many codes, among them
+ * those that elsewhere say something of the request.
+ */
+function fromTransport(ce: ConnectError): ProglogError {
+  const codes = codesOf(ce);
+  const message = ce.rawMessage;
+  const reset = message.includes("stream closed with error code");
+  if (codes.some((code) => untrusted.test(code))) {
+    const e = failure({
+      code: "unavailable",
+      message,
+      nothingAppended: true,
+      cause: ce,
+    });
+    e.permanent = true;
+    return e;
+  }
+  if (codes.some((code) => neverSent.has(code)) || (reset && message.includes("REFUSED_STREAM"))) {
+    return failure({
+      code: "unavailable",
+      message,
+      nothingAppended: true,
+      cause: ce,
+    });
+  }
+  const unreadable =
+    (ce.code === ConnectCode.ResourceExhausted && !reset) ||
+    (ce.code === ConnectCode.Internal && message.startsWith("parse binary")) ||
+    message.startsWith("unsupported content type");
+  if (unreadable) {
+    const e = failure({ code: codeName(ce.code), message, cause: ce });
+    e.permanent = true; // a response that cannot be read, and would come again
+    return e;
+  }
+  return failure({ code: "unavailable", message, cause: ce });
+}
+
+/** The codes of Node's errors in a chain of causes. */
+function codesOf(reason: unknown): string[] {
+  const codes: string[] = [];
+  const seen = new Set<unknown>();
+  const visit = (e: unknown): void => {
+    if (!(e instanceof Error) || seen.has(e)) return;
+    seen.add(e);
+    if ("code" in e && typeof e.code === "string") codes.push(e.code);
+    if (e instanceof AggregateError) e.errors.forEach(visit);
+    visit(e.cause);
+  };
+  visit(reason);
+  return codes;
+}

@@ -1,0 +1,66 @@
+// The package as users have it: its two entries by name, and the snippets of the README,
+// each run as a program of its own that has to end by itself.
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { realServer, skipped } from "./server.js";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+/** How long, in ms, a program may take that closes what it opened. */
+const endLimit = 30_000;
+
+/** Runs a program inside of the package, where its own name leads to what was built. */
+async function run(t: TestContext, program: string, ...args: string[]): Promise<string> {
+  const folder = await mkdtemp(join(root, "build", "program-"));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const file = join(folder, "program.mjs");
+  await writeFile(file, program);
+  const options = { timeout: endLimit, killSignal: "SIGKILL" } as const;
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [...args, file], options);
+  assert.equal(stderr, "", "nothing is warned of");
+  return stdout;
+}
+
+test("each platform gets its entry, with the same names", async (t) => {
+  const program = `
+    import * as sdk from "@proglog/sdk";
+    console.log(JSON.stringify([import.meta.resolve("@proglog/sdk"), Object.keys(sdk)]));
+  `;
+  const [node, names] = JSON.parse(await run(t, program)) as [string, string[]];
+  const browser = JSON.parse(await run(t, program, "--conditions=browser")) as [string, string[]];
+  assert.match(node, /\/dist\/index\.js$/);
+  assert.match(browser[0], /\/dist\/browser\.js$/);
+  assert.deepEqual(browser[1], names);
+  for (const name of ["Client", "ProglogError", "VERSION"]) assert.ok(names.includes(name), name);
+});
+
+test("the browser's entry needs nothing of Node", async () => {
+  const seen = new Set<string>();
+  const visit = async (name: string): Promise<void> => {
+    if (seen.has(name)) return;
+    seen.add(name);
+    const source = await readFile(join(root, "dist", name), "utf8");
+    for (const [, from] of source.matchAll(/(?:from|import) "([^"]+)"/g)) {
+      assert.ok(!from!.startsWith("node:"), `${name} imports ${from}`);
+      assert.notEqual(from, "@connectrpc/connect-node", name);
+      if (from!.startsWith(".")) await visit(join(name, "..", from!));
+    }
+  };
+  await visit("browser.js");
+  assert.ok(seen.size > 10);
+});
+
+test("the README's snippets run, and end by themselves", { skip: skipped }, async (t) => {
+  const server = await realServer(t);
+  const readme = await readFile(join(root, "README.md"), "utf8");
+  const snippets = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code!);
+  assert.ok(snippets.length >= 5);
+  for (const snippet of snippets) {
+    const output = await run(t, snippet.replaceAll("http://127.0.0.1:8400", server.address));
+    if (snippet.includes("console.log(record")) assert.equal(output, "0n hello\n");
+  }
+});
