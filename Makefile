@@ -33,7 +33,7 @@ go_folders = $(wildcard server sdk examples)
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # Modules are built and tested as they are released, without go.work: in it, one
 # module's dependencies raise those of the others.
@@ -68,8 +68,28 @@ tested = .bin/tested/$$(cksum < bin/proglog | tr ' ' -)/proglog
 # 1 where there is a C compiler, which the race detector needs.
 race = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
+# What the examples in other languages need goes into folders beside them, if there
+# is the tool for it. Their tests skip where it could not be installed.
+example_packages := $(if $(shell command -v npm),$(addsuffix /node_modules/.stamp,examples/grpc-node examples/typescript)) \
+	$(if $(shell command -v python3),$(addsuffix /.venv/.stamp,examples/grpc-python examples/python))
+
+%/node_modules/.stamp: %/package-lock.json
+	@echo "test: installing packages into $*/node_modules"
+	npm --prefix $* ci --ignore-scripts --no-audit --no-fund --silent && touch $@ || echo "test: npm failed"
+
+# The examples use the SDK beside them, as it is built.
+examples/typescript/node_modules/.stamp: sdk/typescript/node_modules/.built
+
+sdk/typescript/node_modules/.built: sdk/typescript/node_modules/.stamp $(shell find sdk/typescript/src -type f)
+	@echo "test: building sdk/typescript"
+	npm --prefix sdk/typescript run --silent build && touch $@ || echo "test: npm failed"
+
+%/.venv/.stamp: %/requirements.txt
+	@echo "test: installing packages into $*/.venv"
+	{ python3 -m venv $*/.venv && $*/.venv/bin/python -m pip install -q -r $<; } && touch $@ || echo "test: pip failed"
+
 .PHONY: test
-test: build $(TESTSUM) ## run all tests; STRICT=1 lets none skip
+test: build $(TESTSUM) $(example_packages) ## run all tests; STRICT=1 lets none skip
 	@tested=$(tested)
 	if [ ! -e "$$tested" ]; then
 		rm -rf .bin/tested
@@ -120,6 +140,10 @@ bench: ## measure the engine against bare writes on this machine
 realinput: build ## a large real text through produce and consume, with the server killed on the way
 	@go run ./sdk/conformance/realinput -bin bin/proglog $(ARGS)
 
+.PHONY: release-rehearsal
+release-rehearsal: ## make a release of what is committed without publishing it, and use it as a user would
+	@go run ./examples/rehearsal $(ARGS)
+
 ##@ Change
 
 .PHONY: check
@@ -130,6 +154,7 @@ check: check-format check-proto check-generated check-architecture check-modules
 generate: $(BUF) ## regenerate code from the contract
 	@$(BUF) generate
 	$(origin_generate)
+	$(example_generate)
 
 .PHONY: fmt
 fmt: $(BUF) ## format Go and proto files
@@ -138,10 +163,14 @@ fmt: $(BUF) ## format Go and proto files
 	$(BUF) format -w sdk/conformance/origin/proto
 
 .PHONY: fix
-fix: fmt generate ## format, regenerate, tidy the modules
+fix: fmt generate snippets ## format, regenerate, cut the pages' snippets anew, tidy the modules
 	@for module in $(modules); do
 		$(alone) $$module mod tidy
 	done
+
+.PHONY: snippets
+snippets: ## put the code of the examples into the pages that show it
+	@go run ./examples/snippets
 
 .PHONY: baseline
 baseline: $(BUF) ## at a release: make today's contract the one that later ones may not break
@@ -178,7 +207,8 @@ check-proto: $(BUF)
 	$(BUF) breaking proto --against sdk/conformance/origin/proto --config $(origin_rules) --against-config $(origin_rules)
 
 origin_generate = $(BUF) generate sdk/conformance/origin/proto --template sdk/conformance/origin/buf.gen.yaml
-generated := sdk/go/gen sdk/conformance/origin/gen
+example_generate = $(BUF) generate --template examples/grpc-go/buf.gen.yaml
+generated := sdk/go/gen sdk/conformance/origin/gen examples/grpc-go/gen
 
 .PHONY: check-generated
 check-generated: $(BUF)
@@ -186,6 +216,7 @@ check-generated: $(BUF)
 	rm -rf .bin/generated
 	$(BUF) generate -o .bin/generated
 	$(origin_generate) -o .bin/generated
+	$(example_generate) -o .bin/generated
 	for folder in $(generated); do
 		if ! diff -r .bin/generated/$$folder $$folder; then
 			echo "$$folder is not what the contract generates, run make generate"
