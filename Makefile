@@ -68,28 +68,45 @@ tested = .bin/tested/$$(cksum < bin/proglog | tr ' ' -)/proglog
 # 1 where there is a C compiler, which the race detector needs.
 race = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
-# What the examples in other languages need goes into folders beside them, if there
-# is the tool for it. Their tests skip where it could not be installed.
-example_packages := $(if $(shell command -v npm),$(addsuffix /node_modules/.stamp,examples/grpc-node examples/typescript)) \
-	$(if $(shell command -v python3),$(addsuffix /.venv/.stamp,examples/grpc-python examples/python))
+# What other languages need goes into folders of the checkout, if their tool-chain
+# is there. Where there is none, or it could not be installed, their tests skip.
+node := $(shell command -v npm)
+python := $(shell command -v python3)
+node_packages := $(if $(node),sdk/typescript/node_modules/.built $(addsuffix /node_modules/.stamp,examples/grpc-node examples/typescript))
+python_packages := $(if $(python),$(addsuffix /.venv/.stamp,sdk/python examples/grpc-python examples/python))
+packages := $(node_packages) $(python_packages)
 
 %/node_modules/.stamp: %/package-lock.json
-	@echo "test: installing packages into $*/node_modules"
-	npm --prefix $* ci --ignore-scripts --no-audit --no-fund --silent && touch $@ || echo "test: npm failed"
+	@echo "packages: installing into $*/node_modules"
+	npm --prefix $* ci --ignore-scripts --no-audit --no-fund --silent && touch $@ || echo "packages: npm failed"
 
 # The examples use the SDK beside them, as it is built.
 examples/typescript/node_modules/.stamp: sdk/typescript/node_modules/.built
 
 sdk/typescript/node_modules/.built: sdk/typescript/node_modules/.stamp $(shell find sdk/typescript/src -type f)
-	@echo "test: building sdk/typescript"
-	npm --prefix sdk/typescript run --silent build && touch $@ || echo "test: npm failed"
+	@echo "packages: building sdk/typescript"
+	npm --prefix sdk/typescript run --silent build && touch $@ || echo "packages: npm failed"
 
 %/.venv/.stamp: %/requirements.txt
-	@echo "test: installing packages into $*/.venv"
-	{ python3 -m venv $*/.venv && $*/.venv/bin/python -m pip install -q -r $<; } && touch $@ || echo "test: pip failed"
+	@echo "packages: installing into $*/.venv"
+	{ python3 -m venv $*/.venv && $*/.venv/bin/python -m pip install -q -r $<; } && touch $@ || echo "packages: pip failed"
+
+sdk/python/.venv/.stamp: sdk/python/requirements/dev.txt
+	@echo "packages: installing into sdk/python/.venv"
+	{ python3 -m venv sdk/python/.venv && sdk/python/.venv/bin/python -m pip install -q --require-hashes -r $<; } && touch $@ || echo "packages: pip failed"
+
+.PHONY: packages
+packages: $(packages) ## install what the SDKs and examples of other languages need
 
 .PHONY: test
-test: build $(TESTSUM) $(example_packages) ## run all tests; STRICT=1 lets none skip
+test: test-go test-seeded-bugs test-typescript test-python ## run all tests; STRICT=1 lets none skip
+
+# Go modules whose tests drive programs in other languages: Go does not see when
+# those change, so their results are not remembered.
+driving := sdk/conformance examples server/torture
+
+.PHONY: test-go
+test-go: build $(TESTSUM) $(packages) ## the tests of the Go modules, the conformance suite and the examples
 	@tested=$(tested)
 	if [ ! -e "$$tested" ]; then
 		rm -rf .bin/tested
@@ -101,13 +118,40 @@ test: build $(TESTSUM) $(example_packages) ## run all tests; STRICT=1 lets none 
 		echo "SKIP race detector: there is no C compiler"
 		$(if $(strict),exit 1)
 	fi
+	$(if $(strict),export STRICT=1)
 	{
 		rc=0
 		for module in $(code_modules); do
-			$(alone) $$module test -json $(race) $(if $(strict),-count=1) ./... || rc=1
+			count=$(if $(strict),-count=1)
+			case " $(driving) " in *" $$module "*) count=-count=1;; esac
+			$(alone) $$module test -json $(race) $$count -timeout 20m ./... || rc=1
 		done
 		exit $$rc
 	} | $(TESTSUM) $(if $(strict),-strict)
+
+.PHONY: test-seeded-bugs
+test-seeded-bugs: $(TESTSUM) ## plant each known bug in the engine: its test has to fail
+	@$(alone) server test -json $(if $(strict),-count=1) -tags seededbugs \
+		-run 'TestSeededBugs|TestEverySeededBugIsCaught|TestCrashAnywhere' ./log | $(TESTSUM) $(if $(strict),-strict)
+
+# The tests of an SDK in its own language. $(1): its name, $(2): the file that says
+# that its packages are there.
+define without
+	if [ ! -e $(2) ]; then
+		echo "SKIP $(1): its tool-chain or its packages are not there"
+		exit $(if $(strict),1,0)
+	fi
+endef
+
+.PHONY: test-typescript
+test-typescript: build $(node_packages) ## the tests of the TypeScript SDK
+	@$(call without,TypeScript,sdk/typescript/node_modules/.built)
+	PROGLOG_BIN=$(CURDIR)/bin/proglog npm --prefix sdk/typescript test --silent
+
+.PHONY: test-python
+test-python: build $(python_packages) ## the tests of the Python SDK
+	@$(call without,Python,sdk/python/.venv/.stamp)
+	cd sdk/python && PROGLOG_BIN=$(CURDIR)/bin/proglog .venv/bin/python -m pytest -q
 
 .PHONY: fuzz
 fuzz: ## fuzz each target for FUZZTIME (30s)
@@ -140,6 +184,14 @@ bench: ## measure the engine against bare writes on this machine
 realinput: build ## a large real text through produce and consume, with the server killed on the way
 	@go run ./sdk/conformance/realinput -bin bin/proglog $(ARGS)
 
+.PHONY: conformance
+conformance: build $(packages) ## hold every SDK to one behaviour; ARGS="-update" writes the parity table
+	@PROGLOG_BIN=$(CURDIR)/bin/proglog $(alone) sdk/conformance test -count=1 -v -timeout 30m ./suite $(ARGS)
+
+.PHONY: torture
+torture: build ## break the real server and audit it; ARGS="-trial kill -cycles 100 …"
+	@go run ./server/torture -bin bin/proglog $(ARGS)
+
 .PHONY: release-rehearsal
 release-rehearsal: ## make a release of what is committed without publishing it, and use it as a user would
 	@go run ./examples/rehearsal $(ARGS)
@@ -147,11 +199,14 @@ release-rehearsal: ## make a release of what is committed without publishing it,
 ##@ Change
 
 .PHONY: check
-check: check-format check-proto check-generated check-architecture check-modules check-work check-static check-cross ## all checks but the tests
+check: check-format check-proto check-generated check-architecture check-modules check-work check-static check-cross check-typescript check-python ## all checks but the tests
 	@echo "check: all good"
 
+# The plugins of other languages come with their packages.
+generators := sdk/typescript/node_modules/.stamp sdk/python/.venv/.stamp
+
 .PHONY: generate
-generate: $(BUF) ## regenerate code from the contract
+generate: $(BUF) $(generators) ## regenerate code from the contract
 	@$(BUF) generate
 	$(origin_generate)
 	$(example_generate)
@@ -208,10 +263,10 @@ check-proto: $(BUF)
 
 origin_generate = $(BUF) generate sdk/conformance/origin/proto --template sdk/conformance/origin/buf.gen.yaml
 example_generate = $(BUF) generate --template examples/grpc-go/buf.gen.yaml
-generated := sdk/go/gen sdk/conformance/origin/gen examples/grpc-go/gen
+generated := sdk/go/gen sdk/conformance/origin/gen examples/grpc-go/gen sdk/typescript/src/gen sdk/python/src/proglog_sdk/_gen
 
 .PHONY: check-generated
-check-generated: $(BUF)
+check-generated: $(BUF) $(generators)
 	@echo "check: generated code"
 	rm -rf .bin/generated
 	$(BUF) generate -o .bin/generated
@@ -274,6 +329,21 @@ check-cross:
 		compile $$module darwin arm64
 	done
 	compile sdk/go windows amd64
+
+.PHONY: check-typescript
+check-typescript: $(node_packages)
+	@echo "check: TypeScript SDK: types, format, package"
+	$(call without,TypeScript,sdk/typescript/node_modules/.built)
+	npm --prefix sdk/typescript run --silent check
+
+.PHONY: check-python
+check-python: $(python_packages)
+	@echo "check: Python SDK: types, lint, format"
+	$(call without,Python,sdk/python/.venv/.stamp)
+	cd sdk/python
+	.venv/bin/python -m ruff check -q .
+	.venv/bin/python -m ruff format -q --check .
+	.venv/bin/python -m mypy
 
 # Tools. go.sum changes whenever a tool's version does.
 
