@@ -130,7 +130,6 @@ func specimens(t testing.TB) []*specimen {
 	}
 	powerCut := func() *vfstest.Mem { return withIndexes(t, fs.CrashKeepNone(), contents(t, fs)) }
 	list := []*specimen{specimenOf("power cut before the idle seal", powerCut(), false)}
-	require.NoError(t, e.committer.journal.Prepare())
 	require.NoError(t, e.committer.journal.Seal(&e.committer.group))
 	list = append(list, specimenOf("power cut", powerCut(), true))
 	require.NoError(t, e.checkpoint())

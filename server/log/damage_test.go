@@ -1,6 +1,7 @@
 package log
 
 import (
+	"math/rand/v2"
 	"path"
 	"strings"
 	"syscall"
@@ -69,10 +70,33 @@ func twoJournalFiles(t *testing.T) (fs *vfstest.Mem, last string, records int) {
 	for range 6 {
 		appendTo(t, e, "one more")
 	}
-	require.True(t, e.committer.journal.Room(1<<15))
-	require.NoError(t, e.committer.journal.Prepare())
 	require.NoError(t, e.committer.journal.Seal(&e.committer.group))
 	return fs.CrashKeepNone(), last, int(e.named("").Bounds().Next)
+}
+
+// With no file left to say in its header that the last group was synced, the idle
+// seal asks for a checkpoint, which frees one that does.
+func TestLossOfTheOnlyJournalFileInUse(t *testing.T) {
+	fs := vfstest.NewMem()
+	options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
+	options.JournalFiles = 2
+	options.TailBytes = 1 << 20
+	e, err := Open("mem", options)
+	require.NoError(t, err)
+	first := e.committer.journal.Active()
+	for e.committer.journal.Active() == first {
+		appendTo(t, e, "a record for a group of its own")
+	}
+	last := e.committer.journal.Active()
+	require.Empty(t, e.committer.journal.Reusable())
+	require.NoError(t, e.committer.journal.Seal(&e.committer.group))
+	require.NotEmpty(t, e.wanted, "a checkpoint is asked for")
+	require.NoError(t, e.checkpoint())
+	state := fs.CrashKeepNone()
+	require.NoError(t, state.Remove(last))
+	assertRefused(t, state)
+	appendTo(t, e, "and appends go on")
+	require.NoError(t, e.Close())
 }
 
 // Whatever happens to the last file of the journal once its groups are proven,

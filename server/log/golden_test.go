@@ -154,7 +154,6 @@ func writeGolden(t *testing.T) {
 	g := &goldenWriter{t: t, e: e, content: goldenContent{Logs: map[string]goldenLog{}}, rng: rand.New(rand.NewPCG(7, 8))}
 	g.fill()
 	require.NoError(t, os.MkdirAll(goldenDir, 0o755))
-	require.NoError(t, e.committer.journal.Prepare())
 	require.NoError(t, e.committer.journal.Seal(&e.committer.group))
 	packGolden(t, "v1-killed", fsys.CrashKeepNone(), g.expect())
 

@@ -131,9 +131,10 @@ func (e *Engine) openDir() (err error) {
 // they stood, makes that durable, and starts the journal anew.
 func (e *Engine) recover(t *table) error {
 	started := time.Now()
-	r := recovery{engine: e, byNumber: map[uint64]*Log{}}
-	r.load(t)
-	j, found, err := journal.Open(e.journalConfig(), t.cut, r.replay)
+	// Nothing is changed before the whole journal was seen to fit its logs.
+	look, r := newRecovery(e, t), newRecovery(e, t)
+	look.dry = true
+	j, found, err := journal.Open(e.journalConfig(), t.cut, look.replay, r.replay)
 	if err != nil {
 		if damage := (*journal.DamageError)(nil); errors.As(err, &damage) || errors.Is(err, errMismatch) {
 			return &CorruptError{What: "the journal", Cause: err}

@@ -20,16 +20,16 @@ import (
 // end.
 type recovery struct {
 	engine   *Engine
+	dry      bool // only checks
 	byNumber map[uint64]*Log
+	numbers  uint64        // given to logs
 	full     bool          // no space for segments
 	cut      map[*Log]bool // their last segment was shortened to the table's end
 }
 
-// load takes over the rows of the table.
-func (r *recovery) load(t *table) {
-	e := r.engine
-	e.numbers = t.logs
-	r.cut = map[*Log]bool{}
+// newRecovery takes over the rows of the table.
+func newRecovery(e *Engine, t *table) *recovery {
+	r := &recovery{engine: e, byNumber: map[uint64]*Log{}, numbers: t.logs, cut: map[*Log]bool{}}
 	for i := range t.rows {
 		w := &t.rows[i]
 		l := e.newLog(w.meta)
@@ -45,11 +45,13 @@ func (r *recovery) load(t *table) {
 		}
 		r.byNumber[w.meta.number] = l
 	}
+	return r
 }
 
 // finish hands the logs to the engine, in the order of their numbers.
 func (r *recovery) finish() {
 	e := r.engine
+	e.numbers = r.numbers
 	e.logs = slices.SortedFunc(maps.Values(r.byNumber), func(a, b *Log) int { return cmp.Compare(a.number, b.number) })
 	for _, l := range e.logs {
 		if l.deleted() {
@@ -134,7 +136,7 @@ func (r *recovery) meta(payload []byte) error {
 	if l == nil {
 		l = r.engine.newLog(m)
 		r.byNumber[m.number] = l
-		r.engine.numbers = max(r.engine.numbers, m.number)
+		r.numbers = max(r.numbers, m.number)
 	}
 	l.set(m)
 	return nil
@@ -147,11 +149,15 @@ func (r *recovery) roll(h *frame.Header, payload []byte) error {
 	if in.bad || l == nil || spec.Base != l.end || spec.Chain != l.chain || int(spec.Number) != r.lastNumber(l)+1 {
 		return fmt.Errorf("%w: segment %d of log %d does not follow from what was before", errMismatch, spec.Number, h.Log)
 	}
-	if g := l.active(); g != nil {
-		r.engine.dirty.sealed = append(r.engine.dirty.sealed, sealable{g, l.position})
-	}
+	before, end := l.active(), l.position
 	g := r.engine.segments.New(spec)
 	l.addSegment(g)
+	if r.dry {
+		return nil
+	}
+	if before != nil {
+		r.engine.dirty.sealed = append(r.engine.dirty.sealed, sealable{before, end})
+	}
 	g.Begin()
 	r.cut[l] = true
 	r.engine.dirty.list(g)
@@ -182,13 +188,6 @@ func (r *recovery) records(h *frame.Header, b []byte) error {
 		return fmt.Errorf("%w: log %d: a frame at offset %d, segment %d, position %d does not follow from offset %d, segment %d, position %d",
 			errMismatch, h.Log, h.Base, h.Segment, h.Position, l.end, g.Number, l.position)
 	}
-	if !r.cut[l] {
-		r.cut[l] = true
-		if err := r.reopen(l, g.Cut(l.position)); err != nil {
-			return err
-		}
-	}
-	r.engine.dirty.list(g)
 	if h.Flags&frame.Producer != 0 {
 		block, err := readProducerBlock(b[frame.HeaderSize:][:h.Aux])
 		if err != nil {
@@ -196,10 +195,27 @@ func (r *recovery) records(h *frame.Header, b []byte) error {
 		}
 		l.producers.learn(block, h.Base, h.Time, r.engine.options.Dedup)
 	}
-	size := g.Buffer(b, l.position)
-	g.Added(h.Base, l.position)
+	position := l.position
 	l.position += int64(h.Size())
 	l.end, l.chain, l.time, l.touched = h.Next(), h.Chain, h.Time, true
+	if r.dry {
+		return nil
+	}
+	return r.write(l, h.Base, b, position)
+}
+
+// write gives a frame to the segment, which is cut off there first, once.
+func (r *recovery) write(l *Log, base uint64, b []byte, position int64) error {
+	g := l.active()
+	if !r.cut[l] {
+		r.cut[l] = true
+		if err := r.reopen(l, g.Cut(position)); err != nil {
+			return err
+		}
+	}
+	r.engine.dirty.list(g)
+	size := g.Buffer(b, position)
+	g.Added(base, position)
 	return r.bound(g, size)
 }
 

@@ -31,7 +31,7 @@ func fuzzConfig(t testing.TB, b []byte) Config {
 func journalBytes(t testing.TB) []byte {
 	cfg := fuzzConfig(t, nil)
 	require.NoError(t, cfg.FS.Remove(slotName("journal", 0)))
-	j, _, err := Open(cfg, Cut{}, nil)
+	j, _, err := Open(cfg, Cut{}, nil, nil)
 	require.NoError(t, err)
 	g := &Group{}
 	for range 2 {

@@ -87,9 +87,9 @@ func (j *Journal) Write(g *Group) error {
 		return j.fail(fmt.Errorf("write group %d to the journal: %w", j.seq, err))
 	}
 	j.chain = crc
-	j.sealed = g.Empty()
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.sealed = g.Empty()
 	j.pos += int64(len(b))
 	j.synced = j.seq
 	j.seq++
@@ -148,14 +148,6 @@ func (j *Journal) roomLocked(size int64) bool {
 	return j.next != nil
 }
 
-// Prepare makes sure that there is a next file, or begins to make one.
-func (j *Journal) Prepare() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.startPreparing()
-	return j.err
-}
-
 // WaitRoom waits until there is Room. Meanwhile its owner has to be able to make
 // a checkpoint and Free files. The error says why that cannot be.
 func (j *Journal) WaitRoom(size int64) error {
@@ -196,16 +188,21 @@ func (j *Journal) Seal(g *Group) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.next == nil {
-		return nil
+	j.startPreparing()
+	if j.next == nil && !j.making {
+		j.cfg.Wanted() // what it frees will say so
 	}
-	if err := j.next.writeHeader(j.cfg.ID, j.next.number, j.next.nonce, j.synced); err != nil {
-		if j.err == nil {
-			j.err = err
-		}
-		return err
+	j.prove()
+	return j.err
+}
+
+// prove says in the next file's header, if there is one and it does not say so
+// yet, that the last group is synced. The caller holds the lock.
+func (j *Journal) prove() {
+	if !j.sealed || j.next == nil || j.next.synced >= j.synced || j.err != nil {
+		return
 	}
-	return nil
+	j.err = j.next.writeHeader(j.cfg.ID, j.next.number, j.next.nonce, j.synced)
 }
 
 // Cut returns the place behind the last group. Before Start that is in the file
@@ -248,6 +245,9 @@ func (j *Journal) Free(cut Cut) {
 		j.live = j.live[1:]
 	}
 	j.stuck, j.full = false, nil
+	if j.sealed {
+		j.startPreparing() // its header is a proof
+	}
 	j.changed.Broadcast()
 }
 

@@ -50,6 +50,7 @@ func (j *Journal) prepared(f *file, slot int, err error) {
 		delete(j.slots, slot)
 	default:
 		j.next = f
+		j.prove()
 	}
 	j.changed.Broadcast()
 }
