@@ -273,7 +273,7 @@ check-generated: $(BUF) $(generators)
 	$(origin_generate) -o .bin/generated
 	$(example_generate) -o .bin/generated
 	for folder in $(generated); do
-		if ! diff -r .bin/generated/$$folder $$folder; then
+		if ! diff -r -x __pycache__ .bin/generated/$$folder $$folder; then
 			echo "$$folder is not what the contract generates, run make generate"
 			exit 1
 		fi
