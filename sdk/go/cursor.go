@@ -95,6 +95,23 @@ func (c *Cursor) Set(offset uint64) {
 	c.place.Offset, c.dirty = offset, true
 }
 
+// Restart begins anew with the log that has the name now, at its first record. It
+// is for a reader that was told [ReasonLogChanged], and decided to go on with the
+// other log. Commit stores it.
+func (c *Cursor) Restart(ctx context.Context) (Place, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.load(ctx); err != nil {
+		return Place{}, err
+	}
+	info, err := c.c.DescribeLog(ctx, c.log)
+	if err != nil {
+		return Place{}, fmt.Errorf("cursor %q: describe the log it is on: %w", c.name, err)
+	}
+	c.place, c.dirty = Place{info.ID, info.FirstOffset}, true
+	return c.place, nil
+}
+
 // Commit stores what was set since the last time. When it returns, a reader that
 // begins anew, anywhere, begins there.
 func (c *Cursor) Commit(ctx context.Context) error {

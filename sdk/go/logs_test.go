@@ -148,3 +148,47 @@ func TestHeartbeat(t *testing.T) {
 	_, streams := f.calls()
 	assert.GreaterOrEqual(t, streams, 3)
 }
+
+// Goal: a reader whose log was replaced, and who decides to go on with the other
+// one, can do so with the same cursor.
+func TestCursorRestart(t *testing.T) {
+	f := startFake(t, withLogs)
+	f.fill(5)
+	client := connectTo(t, f.url)
+	cursor := client.Cursor("", "k")
+	_, err := cursor.Get(t.Context())
+	require.NoError(t, err)
+	cursor.Set(4)
+	require.NoError(t, cursor.Commit(t.Context()))
+	f.set(func() { f.logID = "another" })
+
+	again := client.Cursor("", "k")
+	place, err := again.Get(t.Context())
+	require.NoError(t, err)
+	for _, err := range client.Records(t.Context(), place.Start()) {
+		require.Equal(t, proglog.ReasonLogChanged, proglog.ReasonOf(err), "%v", err)
+	}
+	place, err = again.Restart(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, proglog.Place{LogID: "another", Offset: 0}, place)
+	again.Set(2)
+	require.NoError(t, again.Commit(t.Context()))
+	place, err = client.Cursor("", "k").Get(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, proglog.Place{LogID: "another", Offset: 2}, place)
+}
+
+// Goal: a read that would be over before it asks for a record still notices that
+// the log is another one.
+func TestRecordsOfAnotherLogAtTheTail(t *testing.T) {
+	f := startFake(t)
+	f.fill(5)
+	client := connectTo(t, f.url)
+	for name, start := range map[string]proglog.ReadOption{"offset": proglog.From(5), "end": proglog.FromEnd(0)} {
+		var last error
+		for _, err := range client.Records(t.Context(), start, proglog.OnlyLog("another")) {
+			last = err
+		}
+		require.Equal(t, proglog.ReasonLogChanged, proglog.ReasonOf(last), name)
+	}
+}

@@ -34,8 +34,11 @@ func (r *reading) begin(ctx context.Context) *Error {
 		return err
 	}
 	r.logID, r.until = b.logID, noEnd
-	if r.config.logID != "" {
-		r.logID = r.config.logID
+	if id := r.config.logID; id != "" {
+		if b.logID != "" && b.logID != id {
+			return refused(CodeFailedPrecondition, ReasonLogChanged, "the log is %s, and not the one that is to be read, %s", b.logID, id)
+		}
+		r.logID = id
 	}
 	if low, high := b.heartbeat[0], b.heartbeat[1]; high > 0 && r.config.heartbeat > 0 && !r.config.toTail {
 		r.heartbeat = min(max(r.config.heartbeat, low), high)

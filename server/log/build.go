@@ -55,7 +55,7 @@ func (b *builder) begin(l *Log) {
 func (b *builder) add(batch *commitlog.Batch) commitlog.Ack {
 	l := b.log
 	l.time = max(l.time, b.now)
-	if l.active() == nil || l.lost || b.end() >= b.segSize || b.expired() {
+	if l.active() == nil || l.lost || b.end() >= b.segmentSize() || b.expired() {
 		b.close(false)
 		b.roll()
 	}
@@ -112,6 +112,19 @@ func (b *builder) openFrame() {
 		b.block = producerBlock{}
 	}
 	b.open = true
+}
+
+// minSegmentBytes is the least size at which a segment is sealed for the sake of
+// retention by bytes.
+const minSegmentBytes = 16 << 10
+
+// segmentSize is where the log's segments end: where all do, or, so that a log
+// with a bound on its bytes gives space back, at an eighth of that.
+func (b *builder) segmentSize() int64 {
+	if most := b.log.meta.maxBytes; most > 0 && most < uint64(b.segSize)*8 {
+		return min(b.segSize, max(int64(most/8), minSegmentBytes))
+	}
+	return b.segSize
 }
 
 // expired says whether the active segment holds only what retention by age

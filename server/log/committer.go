@@ -214,7 +214,11 @@ func (c *committer) build(group []*pending) error {
 	c.touched = c.touched[:0]
 	b := &c.builder
 	b.reset(c.options.Now())
-	full := c.space.check(c)
+	full, err := c.space.check(c)
+	if err != nil {
+		_ = c.fail(err)
+		return c.stoppedBy() // nothing of the group was written
+	}
 	for _, p := range group {
 		if p.log == nil {
 			p.err = p.change(full)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -141,24 +142,29 @@ const (
 )
 
 // check says whether the disk is too full to take more. What the journal holds
-// may still have to go to segments, so that much must be free, and the floor.
-func (s *space) check(c *committer) bool {
+// may still have to go to segments, so that much must be free, and the floor. The
+// error says that the data directory is gone: what is written to its files now
+// goes with the process.
+func (s *space) check(c *committer) (full bool, err error) {
 	now, live := c.options.Now(), c.journal.Live()
 	if wait := now.Sub(s.asked); wait >= 0 && wait < spaceEvery && live >= s.live && live-s.live < spaceEveryBytes {
-		return s.full
+		return s.full, nil
 	}
 	free, err := c.engine.fs.Free()
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, err
+	}
 	if err != nil {
 		c.options.Logger.Warn("cannot tell the free space", "error", err)
-		return s.full
+		return s.full, nil
 	}
 	if bug.On(bug.JournalNotCounted) {
 		live = 0
 	}
-	full := free < uint64(live)+uint64(c.options.FreeBytes)
+	full = free < uint64(live)+uint64(c.options.FreeBytes)
 	if full != s.full {
 		c.options.Logger.Warn("free space", "full", full, "free_bytes", free, "journal_live_bytes", live)
 	}
 	*s = space{asked: now, live: live, full: full}
-	return full
+	return full, nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -227,4 +229,36 @@ func TestSupersededGravesAreForgotten(t *testing.T) {
 	require.Len(t, c.logs, 2)
 	require.NoError(t, c.Close())
 	assert.Equal(t, uint64(20), openMem(t, c.fs).named("phoenix").Bounds().First)
+}
+
+// The files of a log with a bound on its bytes are small enough for space to come
+// back near that bound, and what is told of its bytes stays near it.
+func TestRetentionByBytesGivesSpaceBack(t *testing.T) {
+	c := openClocked(t)
+	l := c.put("", commitlog.Retention{MaxBytes: 64 << 10})
+	for range 20 {
+		c.append(l, 1000, 20)
+		require.NoError(t, c.applyRetention())
+	}
+	info, err := l.Info(context.Background())
+	require.NoError(t, err)
+	assert.LessOrEqual(t, info.Bytes, uint64(64<<10+2*minSegmentBytes))
+}
+
+// A data directory that is removed under a running engine takes no more appends:
+// they would be gone with the process.
+func TestRemovedDirectoryEndsAppends(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	e, err := Open(dir, Options{})
+	require.NoError(t, err)
+	appendTo(t, e, "one")
+	require.NoError(t, os.RemoveAll(dir))
+	e.committer.commitMu.Lock()
+	e.committer.space.asked = time.Time{} // as if half a second had passed
+	e.committer.commitMu.Unlock()
+	_, err = e.named("").Append(context.Background(), oneBatch("two"))
+	require.ErrorIs(t, err, commitlog.ErrStorageFailed)
+	require.NotErrorIs(t, err, commitlog.ErrOutcomeUnknown)
+	_ = e.Close()
 }
