@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,21 +19,76 @@ import (
 )
 
 // Goal: a real browser shows what is in the log and what comes, appends what is
-// typed, and goes on after a lost connection without a gap or a repeat.
+// typed, and goes on after a lost connection without a gap or a repeat: with a page
+// that calls through a proxy of its own origin, and with one that uses the SDK and calls
+// the server of another origin, which allows it.
 func TestBrowser(t *testing.T) {
 	proglogtest.Bin(t)
 	readSources(t, "browser")
-	tab := startChromium(t)
-	server := proglogtest.Start(t)
+	program := goProgram("browser", "./browser")(t, "browser")
+	t.Run("without an SDK", func(t *testing.T) {
+		tab, line := startChromium(t), startLine(t)
+		web := start(t, program, "--addr", "http://"+line.addr(), "--listen", "127.0.0.1:0")
+		url := strings.TrimPrefix(web.read(1)[0], "open ")
+		tails(t, tab, line, proglogtest.Start(t), url)
+		web.interrupt()
+	})
+	t.Run("SDK", func(t *testing.T) {
+		tab, line := startChromium(t), startLine(t)
+		url, web := startSDKPage(t, program, line)
+		tails(t, tab, line, proglogtest.Start(t, "--allow-origin", origin(t, url)), url)
+		web.interrupt()
+	})
+}
+
+// Goal: a page of an origin that the server does not allow reads nothing, and says so.
+func TestBrowserOfAnotherOrigin(t *testing.T) {
+	proglogtest.Bin(t)
+	readSources(t, "browser")
+	tab, line := startChromium(t), startLine(t)
+	url, web := startSDKPage(t, goProgram("browser", "./browser")(t, "browser"), line)
+	server := proglogtest.Start(t, "--allow-origin", "http://another.example")
+	line.lead(server.Addr)
+	tab.open(url)
+	tab.eval(ready)
+	got := tab.eval(`import("/modules/dist/browser.js").then(({ Client }) => {
+		const client = new Client(new URLSearchParams(location.search).get("server"), { retry: { attempts: 1 } });
+		return client.produce("from a page that may not").then(() => "appended", () => "refused");
+	})`)
+	assert.Equal(t, "refused", got)
+	assert.Empty(t, values(t, server, ""))
+	web.interrupt()
+}
+
+// startSDKPage serves the page that uses the SDK. It skips the test if the SDK is not
+// built.
+func startSDKPage(t *testing.T, program []string, line *line) (string, *process) {
+	sdk := filepath.Join("..", "sdk", "typescript")
+	for _, file := range []string{"dist/browser.js", "node_modules/@connectrpc/connect-web/package.json"} {
+		if _, err := os.Stat(filepath.Join(sdk, file)); err != nil {
+			t.Skip("the TypeScript SDK is not built, or its packages are not installed: make test does that, if it can")
+		}
+	}
+	web := start(t, program, "--addr", "http://"+line.addr(), "--listen", "127.0.0.1:0", "--sdk", sdk)
+	return strings.TrimPrefix(web.read(1)[0], "open "), web
+}
+
+// origin returns what a browser calls the origin of a page.
+func origin(t *testing.T, page string) string {
+	u, err := url.Parse(page)
+	require.NoError(t, err)
+	return u.Scheme + "://" + u.Host
+}
+
+// tails checks a page that tails the log of a server, which it reaches over a line.
+func tails(t *testing.T, tab *chromium, line *line, server *proglogtest.Server, url string) {
+	line.lead(server.Addr)
 	client := connect(t, server)
 	add := func(value string) {
 		t.Helper()
 		_, err := client.Produce(t.Context(), proglog.Record{Value: []byte(value)})
 		require.NoError(t, err)
 	}
-	line := startLine(t, server.Addr)
-	web := start(t, goProgram("browser", "./browser")(t, "browser"), "--addr", "http://"+line.addr(), "--listen", "127.0.0.1:0")
-	url := strings.TrimPrefix(web.read(1)[0], "open ")
 	want := expected(t, "browser")
 
 	add("before")
@@ -50,8 +108,10 @@ func TestBrowser(t *testing.T) {
 	shows(t, tab, want)
 	assert.Equal(t, "live", tab.eval(`document.getElementById("state").textContent`))
 	assert.Equal(t, []string{"before", "while it is open", "from the page: ü", "after a lost connection"}, values(t, server, ""))
-	web.interrupt()
 }
+
+// ready waits until a page is loaded.
+const ready = `new Promise((resolve) => document.readyState === "complete" ? resolve() : addEventListener("load", resolve))`
 
 // shows waits until the page lists exactly these lines.
 func shows(t *testing.T, tab *chromium, want []string) {
@@ -72,10 +132,18 @@ func shows(t *testing.T, tab *chromium, want []string) {
 type line struct {
 	listener net.Listener
 	mu       sync.Mutex
+	server   string
 	open     []net.Conn
 }
 
-func startLine(t *testing.T, server string) *line {
+// lead says to which server connections go.
+func (l *line) lead(server string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.server = server
+}
+
+func startLine(t *testing.T) *line {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	l := &line{listener: listener}
@@ -86,6 +154,9 @@ func startLine(t *testing.T, server string) *line {
 			if err != nil {
 				return
 			}
+			l.mu.Lock()
+			server := l.server
+			l.mu.Unlock()
 			far, err := net.Dial("tcp", server)
 			if err != nil {
 				_ = near.Close()

@@ -32,3 +32,10 @@ func FillStreamError(target any, stream, code uint32) bool {
 	}
 	return ok
 }
+
+// WaitingSenders counts the calls of Send that wait.
+func (p *Producer) WaitingSenders() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.queued
+}

@@ -3,6 +3,7 @@ package proglog_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -136,6 +137,38 @@ func TestProducerGivesUp(t *testing.T) {
 	_, err = sendAll(t, p, 1)[0].Wait(t.Context())
 	requireOutcome(t, err, proglog.ErrOutcomeUnknown)
 	assert.Equal(t, proglog.ReasonDraining, proglog.ReasonOf(p.Err()))
+}
+
+// Goal: a connection that was lost while nothing was sent is no failure to go on:
+// the patience of a producer counts from the first failure of a record.
+func TestIdleFailuresDoNotCount(t *testing.T) {
+	f := startFake(t)
+	noticed := make(signals, 100)
+	c := connectTo(t, f.url, proglog.WithLogger(slog.New(slog.NewTextHandler(noticed, nil))))
+	p, err := c.NewProducer(t.Context(), proglog.GiveUpAfter(0))
+	require.NoError(t, err)
+	for range 10 { // more than the attempts
+		_, err = sendAll(t, p, 1)[0].Wait(t.Context())
+		require.NoError(t, err)
+		f.conns.cut()
+		select {
+		case <-noticed:
+		case <-p.Done():
+			require.NoError(t, p.Err())
+		case <-time.After(10 * time.Second):
+			require.Fail(t, "the producer does not notice")
+		}
+	}
+	require.NoError(t, p.Close(t.Context()))
+	assert.Len(t, f.values(), 10)
+}
+
+// signals is a writer that tells of each write.
+type signals chan struct{}
+
+func (s signals) Write(p []byte) (int, error) {
+	s <- struct{}{}
+	return len(p), nil
 }
 
 // Goal: a producer that had acks and that the server does not know ends and says

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,22 +33,24 @@ type Producer struct {
 	ctx    context.Context // of the producer
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the producer has ended and every future is done
-	asked  chan struct{} // closed when the server was asked for its bounds
 
 	mu       sync.Mutex
-	wake     sync.Cond     // for the sender, or for run while there is none: something below changed
-	room     chan struct{} // closed and replaced when bytes shrinks; nil: nobody waits
-	known    bool          // the server told its bounds, or that it does not
-	limits   Limits        // the client's, or the server's where they are lower
-	identity identity      // of the batches to come
-	window   int           // batches in flight, at most
-	open     *batch        // takes records
-	full     []*batch      // closed, not yet sent
-	flight   []*batch      // numbered, not yet acknowledged
-	sent     int           // of flight, over the stream that is open now
-	writing  *batch        // being sent at this moment: its buffer is in use
-	bytes    int           // of the records in all of them, with recordOverhead for each
-	last     *batch        // the latest that was opened
+	wake     sync.Cond // for the sender, or for run while there is none: something below changed
+	senders  []*sender // who wait in Send, or have just been let in, in order
+	queued   int       // of senders: the last so many still wait
+	reserved int       // bytes of the records of those who were let in
+	learned  bool      // the server was asked for its bounds
+	known    bool      // the server told its bounds, or that it does not
+	limits   Limits    // the client's, or the server's where they are lower
+	identity identity  // of the batches to come
+	window   int       // batches in flight, at most
+	open     *batch    // takes records
+	full     []*batch  // closed, not yet sent
+	flight   []*batch  // numbered, not yet acknowledged
+	sent     int       // of flight, over the stream that is open now
+	writing  *batch    // being sent at this moment: its buffer is in use
+	bytes    int       // of the records in all of them, with recordOverhead for each
+	last     *batch    // the latest that was opened
 	spare    []produceRequest
 	flush    bool      // what is open must not linger
 	closing  bool      // no more records will come
@@ -95,7 +98,7 @@ func (c *Client) newProducer(ctx context.Context, config producerConfig) (*Produ
 	config.batchBytes = min(config.batchBytes, c.limits.BatchBytes)
 	ctx, cancel := context.WithCancel(ctx)
 	p := &Producer{
-		c: c, config: config, ctx: ctx, cancel: cancel, done: make(chan struct{}), asked: make(chan struct{}), limits: c.limits,
+		c: c, config: config, ctx: ctx, cancel: cancel, done: make(chan struct{}), limits: c.limits,
 		identity: config.identity, window: config.batches, backoff: backoff{policy: c.retry},
 	}
 	if !p.identity.none {
@@ -117,74 +120,37 @@ func (c *Client) newProducer(ctx context.Context, config producerConfig) (*Produ
 //
 // An error means that the record was not taken, and it is [ErrNothingAppended].
 // A record over a limit, the client's or the server's, is refused so, and the
-// producer goes on.
+// producer goes on. Once the producer has ended, the error has the code and the
+// reason of what ended it; after Close it is [ErrClosed].
 func (p *Producer) Send(ctx context.Context, record Record) (Future, error) {
-	if err := p.await(ctx, p.asked); err != nil {
-		return Future{}, outcome(err)
-	}
-	p.mu.Lock()
-	limits := p.limits
-	p.mu.Unlock()
-	size, tooLarge := limits.checkRecord(&record)
+	size, tooLarge := p.c.limits.checkRecord(&record)
 	if tooLarge != nil {
 		return Future{}, outcome(tooLarge)
 	}
-	return p.send(ctx, []Record{record}, size)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	leave, err := p.enter(ctx, size+recordOverhead)
+	if err != nil {
+		return Future{}, outcome(err)
+	}
+	defer leave()
+	if _, tooLarge := p.limits.checkRecord(&record); tooLarge != nil { // the server's
+		return Future{}, outcome(tooLarge)
+	}
+	return p.add([]Record{record}, size), nil
 }
 
 // send takes records, of together size bytes, for one batch. The future is of
 // the first of them.
 func (p *Producer) send(ctx context.Context, records []Record, size int) (Future, error) {
-	// A batch that is larger than the server takes could not be cut again.
-	if err := p.await(ctx, p.asked); err != nil {
-		return Future{}, outcome(err)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	weight := size + len(records)*recordOverhead
-	// They are taken however large they are, or they would wait for ever.
-	for p.err == nil && !p.closing && p.bytes > 0 && p.bytes+weight > p.config.bytes {
-		if err := p.waitForRoom(ctx); err != nil {
-			return Future{}, outcome(err)
-		}
+	leave, err := p.enter(ctx, size+len(records)*recordOverhead)
+	if err != nil {
+		return Future{}, outcome(err)
 	}
-	switch {
-	case p.err != nil:
-		return Future{}, outcome(afterFailure(p.err))
-	case p.closing || p.ended:
-		e := refused(CodeCanceled, ReasonUnspecified, "the producer is closed")
-		e.cause = ErrClosed
-		return Future{}, outcome(e)
-	}
+	defer leave()
 	return p.add(records, size), nil
-}
-
-// waitForRoom waits, without the lock, until something was acknowledged.
-func (p *Producer) waitForRoom(ctx context.Context) *Error {
-	if p.room == nil {
-		p.room = make(chan struct{})
-	}
-	room := p.room
-	p.mu.Unlock()
-	defer p.mu.Lock()
-	return p.await(ctx, room)
-}
-
-// await waits until a channel is closed.
-func (p *Producer) await(ctx context.Context, closed <-chan struct{}) *Error {
-	select {
-	case <-closed:
-		return nil
-	default:
-	}
-	select {
-	case <-closed:
-		return nil
-	case <-ctx.Done():
-		e := translate(ctx, ctx.Err())
-		e.NothingAppended = true
-		return e
-	}
 }
 
 // add puts records into the open batch, or into a new one if they do not fit.
@@ -230,8 +196,19 @@ func (p *Producer) ripen(b *batch) {
 }
 
 // Flush sends what waits and returns when every record sent before it is
-// acknowledged. It returns the error that ended the producer, if one did.
+// acknowledged, also of a Send that still waits in another goroutine. It returns
+// the error that ended the producer, if one did.
 func (p *Producer) Flush(ctx context.Context) error {
+	p.mu.Lock()
+	before := slices.Clone(p.senders)
+	p.mu.Unlock()
+	for _, s := range before {
+		select {
+		case <-s.left:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	p.mu.Lock()
 	last := p.last
 	p.flush = p.open != nil
@@ -249,14 +226,15 @@ func (p *Producer) Flush(ctx context.Context) error {
 }
 
 // Close takes no more records, waits until the others are acknowledged, and ends
-// the stream. If ctx ends first, the stream is broken off, which leaves the
-// outcome of what was in flight unknown. It returns the error that ended the
-// producer, if one did. Called again, it returns the same.
+// the stream. It comes behind every Send that began before it: one that waits
+// for room in another goroutine gets its turn, and only a later one is refused.
+// If ctx ends first, the stream is broken off, which leaves the outcome of what
+// was in flight unknown. It returns the error that ended the producer, if one
+// did. Called again, it returns the same.
 func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closing = true
 	p.wake.Signal()
-	p.makeRoom()
 	p.mu.Unlock()
 	select {
 	case <-p.done:

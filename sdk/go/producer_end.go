@@ -18,7 +18,7 @@ func (p *Producer) goOn(err *Error) *Error {
 		}
 	}
 	p.sent = 0
-	if p.closing && p.idle() && p.ctx.Err() == nil {
+	if p.complete() && p.ctx.Err() == nil {
 		p.mu.Unlock()
 		return nil
 	}
@@ -34,10 +34,14 @@ func (p *Producer) goOn(err *Error) *Error {
 	return p.awaitWork()
 }
 
-// hopeless says whether to give up after a failure, which it counts.
+// hopeless says whether to give up after a failure, which it counts if something
+// waits for success. It may strike hours before the next record comes.
 func (p *Producer) hopeless(err *Error) bool {
 	if p.identity.none || p.ctx.Err() != nil {
 		return true
+	}
+	if p.idle() {
+		return err.fate() == final
 	}
 	if p.backoff.failed == 0 {
 		p.failing = time.Now()
@@ -107,7 +111,7 @@ func (p *Producer) left() *Error {
 func (p *Producer) finished() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.closing && p.idle()
+	return p.complete()
 }
 
 // end decides the fate of every batch that has none.

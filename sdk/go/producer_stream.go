@@ -26,7 +26,7 @@ func (p *Producer) run(s *producerStream) {
 	defer stop()
 	defer p.cancel()
 	p.learn()
-	close(p.asked)
+	p.openDoors()
 	for {
 		err := p.use(s)
 		if err = p.goOn(err); err != nil || p.finished() {
@@ -39,6 +39,14 @@ func (p *Producer) run(s *producerStream) {
 		}
 		p.learn()
 	}
+}
+
+// openDoors lets records in, once the server was asked.
+func (p *Producer) openDoors() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.learned = true
+	p.makeRoom()
 }
 
 // stir wakes whoever waits for something to do.
@@ -170,7 +178,7 @@ func (p *Producer) take(stream context.Context, first bool) *batch {
 			p.writing = b
 			return b
 		}
-		if p.closing && len(p.full) == 0 && p.open == nil {
+		if p.closing && len(p.full) == 0 && p.open == nil && len(p.senders) == 0 {
 			return nil
 		}
 	}
@@ -205,7 +213,7 @@ func (p *Producer) due() *batch {
 		return b
 	}
 	b := p.open
-	if b == nil || !(b.timer == nil || b.ripe || p.flush || p.closing || b.records >= p.config.batchRecords) {
+	if b == nil || !(b.timer == nil || b.ripe || p.flush || p.closing || p.queued > 0 || b.records >= p.config.batchRecords) {
 		return nil
 	}
 	p.open, p.flush = nil, false
@@ -268,20 +276,12 @@ func (p *Producer) settle(b *batch) {
 	close(b.done)
 }
 
-// makeRoom wakes those who wait to send.
-func (p *Producer) makeRoom() {
-	if p.room != nil {
-		close(p.room)
-		p.room = nil
-	}
-}
-
 // cleanEnd judges an end of the stream without an error, which is right only
 // when everything was sent and acknowledged.
 func (p *Producer) cleanEnd() *Error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closing && p.idle() {
+	if p.complete() {
 		return nil
 	}
 	return brokenPromise("the stream ended without an error and without %d acknowledgements", len(p.flight))
@@ -291,3 +291,6 @@ func (p *Producer) cleanEnd() *Error {
 func (p *Producer) idle() bool {
 	return len(p.flight) == 0 && len(p.full) == 0 && p.open == nil
 }
+
+// complete says that no more records will come and none is undecided.
+func (p *Producer) complete() bool { return p.closing && p.idle() && len(p.senders) == 0 }

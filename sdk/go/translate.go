@@ -149,7 +149,7 @@ func httpStatus(ctx context.Context) int {
 	return info.ResponseStatus()
 }
 
-// fate says what another try of a failed read can bring.
+// fate says what another try of a failed call can bring.
 type fate int
 
 const (
@@ -158,7 +158,8 @@ const (
 	passing              // success, in time
 )
 
-// fate judges an error of a read.
+// fate judges an error of a read, or of a write that the server knows when it
+// comes twice.
 func (e *Error) fate() fate {
 	if e.permanent {
 		return final
@@ -167,6 +168,8 @@ func (e *Error) fate() fate {
 	case ReasonDraining, ReasonOverloaded, ReasonStorageFull, ReasonStorageFailed,
 		ReasonNoQuorum, ReasonDeadline, ReasonCanceled:
 		return passing
+	case ReasonOffsetMismatch, ReasonSequenceGap:
+		return final // the server's last word on this request, under a code that is doubtful elsewhere
 	}
 	switch e.Code {
 	case CodeUnavailable, CodeResourceExhausted, CodeCanceled, CodeDeadlineExceeded:

@@ -24,6 +24,7 @@ type serveConfig struct {
 	drainTimeout   time.Duration
 	create         string
 	publicCache    bool
+	origins        []string // whose pages may call
 	limits         rpc.Limits
 	engine         plog.Options
 
@@ -41,6 +42,8 @@ func serveFlags(c *serveConfig, stderr io.Writer) *flag.FlagSet {
 
 	fs.StringVar(&c.create, "create-on-produce", "", "`prefix` of the names of logs that a produce may make; * is every log, empty none")
 	fs.BoolVar(&c.publicCache, "public-cache", false, "let shared caches, and not just the client's own, keep answers about history")
+
+	fs.Var(&list{&c.origins}, "allow-origin", "`origin` whose pages may call from a browser, such as https://app.example; several with commas, or the flag again; * is all")
 
 	batch := commitlog.DefaultLimits()
 	limit := func(p *int, name string, value int, usage string) { fs.Var(newSize(p, value), name, usage) }
@@ -97,6 +100,9 @@ func (c *serveConfig) check() error {
 	}
 	if err := rpc.CheckCreateOnProduce(c.create); err != nil {
 		return fmt.Errorf("--create-on-produce: %w", err)
+	}
+	if err := rpc.CheckOrigins(c.origins); err != nil {
+		return fmt.Errorf("--allow-origin: %w", err)
 	}
 	c.engine.Limits = c.limits.Batch
 	if err := c.checkEngine(); err != nil {

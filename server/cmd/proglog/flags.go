@@ -63,3 +63,27 @@ func parseFlags(fs *flag.FlagSet, args []string) (code int, ok bool) {
 	})
 	return code, ok
 }
+
+// A list is a flag for several texts: with commas between them, or given again.
+type list struct{ values *[]string }
+
+var _ flag.Value = (*list)(nil)
+
+// String implements flag.Value.
+func (l *list) String() string {
+	if l.values == nil {
+		return ""
+	}
+	return strings.Join(*l.values, ",")
+}
+
+// Set implements flag.Value. An empty text adds nothing.
+func (l *list) Set(text string) error {
+	if text == "" {
+		return nil
+	}
+	for _, value := range strings.Split(text, ",") {
+		*l.values = append(*l.values, strings.TrimSpace(value))
+	}
+	return nil
+}

@@ -77,6 +77,7 @@ func (c *serveConfig) run(ctx context.Context, logger *slog.Logger) (err error) 
 		Limits:          c.limits,
 		CreateOnProduce: c.create,
 		PublicCache:     c.publicCache,
+		AllowOrigins:    c.origins,
 		CheckHost:       c.address.IP.IsLoopback(),
 		ListenHost:      host,
 		Logger:          logger,

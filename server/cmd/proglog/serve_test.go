@@ -210,6 +210,9 @@ func TestServeUsage(t *testing.T) {
 		{"limit over its range", []string{"--max-value-bytes", "17MiB"}, "value bytes"},
 		{"drain", []string{"--drain-timeout", "0s"}, "--drain-timeout"},
 		{"no name starts so", []string{"--create-on-produce", "/x"}, "--create-on-produce"},
+		{"an origin with a path", []string{"--allow-origin", "https://app.example/"}, "write https://app.example"},
+		{"no origin", []string{"--allow-origin", "https://app.example,"}, "--allow-origin"},
+		{"all origins and one", []string{"--allow-origin", "https://app.example", "--allow-origin", "*"}, "every origin"},
 		{"wait", []string{"--max-wait", "-1s"}, "wait"},
 		{"heartbeats", []string{"--min-heartbeat", "2m"}, "heartbeat"},
 		{"page", []string{"--max-page-size", "1000000"}, "page size"},
@@ -286,6 +289,7 @@ func TestServeFlagsAreWired(t *testing.T) {
 		"log-format":            {"json", func(c *serveConfig) { c.logFormat = "json" }},
 		"drain-timeout":         {"3s", func(c *serveConfig) { c.drainTimeout = 3 * time.Second }},
 		"create-on-produce":     {"x", func(c *serveConfig) { c.create = "x" }},
+		"allow-origin":          {"a,b", func(c *serveConfig) { c.origins = []string{"a", "b"} }},
 		"public-cache":          {"true", func(c *serveConfig) { c.publicCache = true }},
 		"max-value-bytes":       {"3KiB", func(c *serveConfig) { c.limits.Batch.ValueBytes = 3072 }},
 		"max-headers":           {"3", func(c *serveConfig) { c.limits.Batch.Headers = 3 }},
@@ -321,6 +325,35 @@ func TestServeFlagsAreWired(t *testing.T) {
 		row.want(&want)
 		require.Equal(t, want, got, f.Name)
 	})
+}
+
+// Goal: the pages of the origins that are named may call, by a flag that is
+// repeated, and has commas, or by its twin; those of others may not.
+func TestServeAllowsOrigins(t *testing.T) {
+	for _, twin := range []bool{false, true} {
+		args := []string{"--data-dir", t.TempDir()}
+		if twin {
+			t.Setenv("PROGLOG_ALLOW_ORIGIN", "http://a.example, http://b.example,http://c.example")
+		} else {
+			args = append(args, "--allow-origin", "http://a.example,http://b.example", "--allow-origin", "http://c.example")
+		}
+		s := startServe(t, args...)
+		for origin, want := range map[string]string{
+			"http://a.example": "http://a.example", "http://b.example": "http://b.example", "http://c.example": "http://c.example",
+			"http://d.example": "",
+		} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.addr+"/log.v1.Log/GetLog", strings.NewReader("{}"))
+			require.NoError(t, err)
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Origin", origin)
+			res, err := http.DefaultClient.Do(req)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			require.Equal(t, http.StatusOK, res.StatusCode)
+			require.Equal(t, want, res.Header.Get("Access-Control-Allow-Origin"))
+		}
+		_, _ = s.end(t)
+	}
 }
 
 // Goal: counts are whole numbers, and are written as such.

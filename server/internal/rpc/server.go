@@ -38,6 +38,11 @@ type Options struct {
 	// not just the client's own. It is not for servers that ask who is calling.
 	PublicCache bool
 
+	// AllowOrigins are the origins whose pages may call the server from a browser
+	// (CORS), such as "https://app.example"; "*" alone is all of them. By default
+	// there is none.
+	AllowOrigins []string
+
 	// CheckHost refuses requests whose Host is neither a loopback name or
 	// address nor ListenHost. It is for servers that listen on loopback.
 	CheckHost  bool
@@ -102,6 +107,9 @@ func New(engine commitlog.Engine, opts Options) (*Server, error) {
 	if err := CheckCreateOnProduce(opts.CreateOnProduce); err != nil {
 		return nil, err
 	}
+	if err := CheckOrigins(opts.AllowOrigins); err != nil {
+		return nil, err
+	}
 	s := &Server{limits: opts.Limits.withDefaults(), logger: opts.Logger}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
@@ -115,10 +123,18 @@ func New(engine commitlog.Engine, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages := newCORS(opts.AllowOrigins)
+	if len(opts.AllowOrigins) > 0 {
+		handler = pages.preflights(handler)
+	}
 	if opts.CheckHost {
 		handler = checkHost(handler, opts.ListenHost)
 	}
-	s.http = s.newHTTPServer(withConn(handler, &s.running, &budget{limit: int64(s.limits.RequestMemory)}, s.limits), opts.Timeouts.withDefaults())
+	handler = withConn(handler, &s.running, &budget{limit: int64(s.limits.RequestMemory)}, s.limits)
+	if len(opts.AllowOrigins) > 0 {
+		handler = pages.mark(handler)
+	}
+	s.http = s.newHTTPServer(handler, opts.Timeouts.withDefaults())
 	return s, nil
 }
 
