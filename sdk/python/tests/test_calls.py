@@ -56,9 +56,7 @@ async def test_consume_batch_starts_where_it_is_told(server: RealServer, connect
     assert await offsets(start=3) == [3, 4]
     assert await offsets(from_tail=2) == [3, 4]
     assert await offsets(from_tail=99) == [0, 1, 2, 3, 4]
-    with pytest.raises(ProglogError) as none:
-        await offsets(from_time=datetime.datetime.now())
-    assert none.value.reason is Reason.OFFSET_UNWRITTEN
+    assert await offsets(from_time=datetime.datetime.now()) == []
     assert await offsets(from_time=datetime.datetime.now(), wait=0.01) == []
     long_ago = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
     assert await offsets(from_time=long_ago, max_records=2) == [0, 1]
@@ -71,8 +69,13 @@ async def test_consume_batch_starts_where_it_is_told(server: RealServer, connect
 
 async def test_waiting_at_the_tail(server: RealServer, connect: Any) -> None:
     client = connect(server.url)
-    empty = await client.consume_batch(wait=0.05)
-    assert (list(empty.records), empty.next_offset) == ([], 0)
+    for where in ({}, {"start": 0}, {"from_tail": 0}):
+        for wait in (0, 0.05):
+            empty = await client.consume_batch(wait=wait, **where)
+            assert (list(empty.records), empty.tail, empty.next_offset) == ([], True, 0)
+    with pytest.raises(ProglogError) as beyond:
+        await client.consume_batch(start=1)
+    assert (beyond.value.reason, beyond.value.next_offset) == (Reason.OFFSET_UNWRITTEN, 0)
     with pytest.raises(ProglogError) as caught:
         await client.consume(0, wait=datetime.timedelta(milliseconds=50))
     assert caught.value.reason is Reason.OFFSET_UNWRITTEN

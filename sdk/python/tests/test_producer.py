@@ -221,15 +221,20 @@ async def test_a_server_that_knows_no_identities_gets_none(fake: FakeServer, con
     assert seen == [False]
 
 
+def acknowledge(requests: Iterator[pb.ProduceRequest], context: Any) -> Iterator[Any]:
+    """A stream that takes everything."""
+    offset = 0
+    for request in requests:
+        yield pb.ProduceResponse(offset=offset, next_offset=offset + len(request.records))
+        offset += len(request.records)
+
+
 async def test_room_in_flight_is_bounded(fake: FakeServer, connect: Any) -> None:
     go = threading.Event()
 
     def stream(requests: Iterator[pb.ProduceRequest], context: Any) -> Iterator[Any]:
-        offset = 0
-        for request in requests:
-            go.wait(30)
-            yield pb.ProduceResponse(offset=offset, next_offset=offset + len(request.records))
-            offset += len(request.records)
+        assert go.wait(30)
+        yield from acknowledge(requests, context)
 
     fake.on("ProduceStream", stream)
     producer = connect(fake.url).producer(max_in_flight_bytes=200)
@@ -241,6 +246,73 @@ async def test_room_in_flight_is_bounded(fake: FakeServer, connect: Any) -> None
     go.set()
     assert (await soon(await soon(waiting))).offset == 1
     await soon(producer.close())
+
+
+async def test_close_is_behind_a_send_that_waits_for_the_bounds(
+    fake: FakeServer, connect: Any
+) -> None:
+    """What was sent before the close is in the log, even if the server was not yet asked."""
+    go, get_log = threading.Event(), fake.handlers["GetLog"]
+
+    def ask(request: pb.GetLogRequest, context: Any) -> Any:
+        assert go.wait(30)
+        return get_log(request, context)
+
+    fake.on("GetLog", ask)
+    fake.on("ProduceStream", acknowledge)
+    producer = connect(fake.url).producer(linger=60)
+    core = getattr(producer, "inner", producer)._core
+    waiting = [asyncio.ensure_future(producer.send(b"x")) for _ in range(2)]
+    await until(lambda: core.senders == 2)
+    late = asyncio.ensure_future(producer.send(b"x", timeout=0.05))
+    with pytest.raises(NothingAppendedError):
+        await soon(late)
+    closing = asyncio.ensure_future(producer.close())
+    await until(lambda: core.leaving)
+    with pytest.raises(NothingAppendedError) as closed:
+        await soon(producer.send(b"late"))
+    assert isinstance(closed.value.__cause__, ClosedError)
+    go.set()
+    await soon(closing)
+    assert sorted([(await soon(await sent)).offset for sent in waiting]) == [0, 1]
+
+
+async def test_close_is_behind_a_send_that_waits_for_room(fake: FakeServer, connect: Any) -> None:
+    go = threading.Event()
+
+    def stream(requests: Iterator[pb.ProduceRequest], context: Any) -> Iterator[Any]:
+        assert go.wait(30)
+        yield from acknowledge(requests, context)
+
+    fake.on("ProduceStream", stream)
+    producer = connect(fake.url).producer(max_in_flight_bytes=200)
+    core = getattr(producer, "inner", producer)._core
+    first = await producer.send(b"x" * 100)
+    waiting = asyncio.ensure_future(producer.send(b"x" * 100))
+    await until(lambda: core.senders == 1)
+    closing = asyncio.ensure_future(producer.close())
+    await until(lambda: core.leaving)
+    with pytest.raises(NothingAppendedError):
+        await soon(producer.send(b"late"))
+    go.set()
+    await soon(closing)
+    assert [(await soon(sent)).offset for sent in (first, await waiting)] == [0, 1]
+
+
+async def test_abort_ends_a_send_that_waits(fake: FakeServer, connect: Any) -> None:
+    def stream(requests: Iterator[pb.ProduceRequest], context: Any) -> Iterator[Any]:
+        next(requests)
+        yield from until_gone(context)
+
+    fake.on("ProduceStream", stream)
+    producer = connect(fake.url).producer(max_in_flight_bytes=200)
+    core = getattr(producer, "inner", producer)._core
+    await producer.send(b"x" * 100)
+    waiting = asyncio.ensure_future(producer.send(b"x" * 100))
+    await until(lambda: core.senders == 1)
+    await soon(producer.abort())
+    with pytest.raises(NothingAppendedError):
+        await soon(waiting)
 
 
 async def test_a_producer_gives_up(fake: FakeServer, connect: Any) -> None:

@@ -13,7 +13,15 @@ from typing import Any
 import grpc
 import pytest
 
-from proglog_sdk import ClosedError, LogChangedError, OffsetGapError, Place, ProglogError, Reason
+from proglog_sdk import (
+    Attempt,
+    ClosedError,
+    LogChangedError,
+    OffsetGapError,
+    Place,
+    ProglogError,
+    Reason,
+)
 from proglog_sdk._gen import log_v1 as pb
 
 from .conftest import first, soon, until
@@ -63,10 +71,16 @@ async def test_batches_tell_the_tail(server: RealServer, connect: Any) -> None:
 async def test_follow_waits_at_the_tail_and_ends_with_a_sealed_log(
     server: RealServer, connect: Any
 ) -> None:
-    client = connect(server.url)
+    begun: list[str] = []
+
+    def trace(attempt: Attempt) -> None:
+        begun.append(attempt.method)
+
+    client = connect(server.url, trace=trace)
     await client.create_log("a")
     reader = client.follow(log="a", from_tail=0)
     waiting = asyncio.ensure_future(reader.__anext__())
+    await until(lambda: "ConsumeStream" in begun)  # it knows the tail
     await client.produce(b"x", log="a")
     assert (await soon(waiting)).value == b"x"
     await client.seal_log("a")
@@ -351,16 +365,17 @@ async def test_a_cancelled_task_leaves_the_stream(
 ) -> None:
     if mode == "sync":
         return  # threads have no cancellation but close
-    left = threading.Event()
+    began, left = threading.Event(), threading.Event()
 
     def stream(request: pb.ConsumeRequest, context: Any) -> Iterator[pb.ConsumeResponse]:
-        context.add_callback(left.set)
+        assert context.add_callback(left.set)
+        began.set()
         yield from until_gone(context)
 
     fake.on("ConsumeStream", stream)
     reader = connect(fake.url).follow()
     waiting = asyncio.ensure_future(reader.__anext__())
-    await until(lambda: "ConsumeStream" in fake.calls)
+    await until(began.is_set)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -1,21 +1,27 @@
-"""Measures the SDK against a stock gRPC client that sends and gets one record in a message.
+"""Measures the SDK against stock clients that send and get one record in a message.
 
     PROGLOG_BIN=/path/to/proglog .venv/bin/python tools/bench.py
 
-Both do the same work on the same server, in interleaved rounds; what is printed is the median
-of records in a second, and the ratio of the two.
+Stock is gRPC for Python, and Connect for Python too where connectrpc is installed, which is no
+dependency of the project. All do the same work on the same server, in interleaved rounds; what
+is printed is the median of operations in a second, and the ratio to the fastest stock client.
+`produce` and `follow` move many records; `write` and `read` are single calls, each of which
+waits for its answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -27,39 +33,105 @@ from proglog_sdk._gen import log_v1 as pb
 from tests.servers import RealServer
 
 VALUE = b"x" * 100
-STOCK_RECORDS, SDK_RECORDS, ROUNDS = 10_000, 100_000, 5
+PRODUCED, FOLLOWED, WRITES, READS = 10_000, 50_000, 30, 100
+ROUNDS = {"produce": 5, "follow": 5, "write": 60, "read": 60}
 
 
-def stock_produce(channel: grpc.Channel) -> int:
+class StockGrpc:
+    """Generated stubs over grpcio."""
+
+    def __init__(self, addr: str) -> None:
+        self._channel = channel = grpc.insecure_channel(addr)
+        to_bytes, produced = pb.ProduceRequest.SerializeToString, pb.ProduceResponse.FromString
+        of_read, consumed = pb.ConsumeRequest.SerializeToString, pb.ConsumeResponse.FromString
+        self.produce = channel.unary_unary("/log.v1.Log/Produce", to_bytes, produced)
+        self.stream = channel.stream_stream("/log.v1.Log/ProduceStream", to_bytes, produced)
+        self.consume = channel.unary_unary("/log.v1.Log/Consume", of_read, consumed)
+        self.follow = channel.unary_stream("/log.v1.Log/ConsumeStream", of_read, consumed)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._channel.close()
+
+
+class StockConnect:
+    """The official Connect client, over HTTP/2 without compression."""
+
+    def __init__(self, url: str) -> None:
+        # Imported here because it need not be installed.
+        import pyqwest
+        from connectrpc.client import ConnectClientSync
+        from connectrpc.compat import google_protobuf_binary_codec
+        from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
+
+        self._transport = pyqwest.SyncHTTPTransport(http_version=pyqwest.HTTPVersion.HTTP2)
+        client = self._client = ConnectClientSync(
+            url,
+            codec=google_protobuf_binary_codec(),
+            accept_compression=(),
+            send_compression=None,
+            http_client=pyqwest.SyncClient(self._transport),
+        )
+
+        def method(name: str, kind: str, asked: type, told: type) -> MethodInfo[Any, Any]:
+            return MethodInfo(
+                name=name,
+                service_name="log.v1.Log",
+                input=asked,
+                output=told,
+                idempotency_level=IdempotencyLevel.UNKNOWN,
+                stream_type=StreamType[kind],
+            )
+
+        produce = method("Produce", "UNARY", pb.ProduceRequest, pb.ProduceResponse)
+        stream = method("ProduceStream", "BIDI_STREAM", pb.ProduceRequest, pb.ProduceResponse)
+        consume = method("Consume", "UNARY", pb.ConsumeRequest, pb.ConsumeResponse)
+        follow = method("ConsumeStream", "SERVER_STREAM", pb.ConsumeRequest, pb.ConsumeResponse)
+        self.produce = lambda req: client.execute_unary(request=req, method=produce)
+        self.stream = lambda reqs: client.execute_bidi_stream(request=reqs, method=stream)
+        self.consume = lambda req: client.execute_unary(request=req, method=consume)
+        self.follow = lambda req: client.execute_server_stream(request=req, method=follow)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+        self._transport.close()
+
+
+def stock_produce(stock: Any) -> int:
     """One record in a message, pipelined."""
-    call = channel.stream_stream(
-        "/log.v1.Log/ProduceStream",
-        pb.ProduceRequest.SerializeToString,
-        pb.ProduceResponse.FromString,
-    )
 
     def requests() -> Iterator[pb.ProduceRequest]:
-        for _ in range(STOCK_RECORDS):
+        for _ in range(PRODUCED):
             yield pb.ProduceRequest(record=pb.Record(value=VALUE))
 
-    return sum(1 for _ in call(requests()))
+    return sum(1 for _ in stock.stream(requests()))
 
 
-def stock_follow(channel: grpc.Channel) -> int:
+def stock_follow(stock: Any) -> int:
     """One record in a message."""
-    call = channel.unary_stream(
-        "/log.v1.Log/ConsumeStream",
-        pb.ConsumeRequest.SerializeToString,
-        pb.ConsumeResponse.FromString,
+    return sum(1 for _ in stock.follow(pb.ConsumeRequest(until_offset=FOLLOWED)))
+
+
+def stock_write(stock: Any) -> int:
+    """One call after another."""
+    for _ in range(WRITES):
+        stock.produce(pb.ProduceRequest(record=pb.Record(value=VALUE)))
+    return WRITES
+
+
+def stock_read(stock: Any) -> int:
+    """One call after another."""
+    return sum(
+        len(stock.consume(pb.ConsumeRequest(offset=n)).record.value) > 0 for n in range(READS)
     )
-    return sum(1 for _ in call(pb.ConsumeRequest(until_offset=STOCK_RECORDS)))
 
 
 def sdk_produce(url: str) -> int:
     """The producer of the client for threads."""
     with proglog_sdk.Client(url) as client:
         with client.producer() as producer:
-            for _ in range(SDK_RECORDS):
+            for _ in range(PRODUCED):
                 producer.send(VALUE)
         return producer.outcome.acked
 
@@ -67,7 +139,19 @@ def sdk_produce(url: str) -> int:
 def sdk_follow(url: str) -> int:
     """The follower of the client for threads."""
     with proglog_sdk.Client(url) as client:
-        return sum(1 for _ in client.follow(until=SDK_RECORDS))
+        return sum(1 for _ in client.follow(until=FOLLOWED))
+
+
+def sdk_write(client: proglog_sdk.Client) -> int:
+    """One call after another."""
+    for _ in range(WRITES):
+        client.produce(VALUE)
+    return WRITES
+
+
+def sdk_read(client: proglog_sdk.Client) -> int:
+    """One call after another."""
+    return sum(len(client.consume(n).value) > 0 for n in range(READS))
 
 
 def aio_produce(url: str) -> int:
@@ -76,7 +160,7 @@ def aio_produce(url: str) -> int:
     async def run() -> int:
         async with aio.Client(url) as client:
             async with client.producer() as producer:
-                for _ in range(SDK_RECORDS):
+                for _ in range(PRODUCED):
                     await producer.send(VALUE)
             return producer.outcome.acked
 
@@ -89,7 +173,7 @@ def aio_follow(url: str) -> int:
     async def run() -> int:
         count = 0
         async with aio.Client(url) as client:
-            async for _ in client.follow(until=SDK_RECORDS):
+            async for _ in client.follow(until=FOLLOWED):
                 count += 1
         return count
 
@@ -106,29 +190,60 @@ def main() -> None:
             server.stop()
 
 
+def stocks(server: RealServer) -> dict[str, Any]:
+    """The stock clients that there are, by their names and versions."""
+    found: dict[str, Any] = {f"grpcio {grpc.__version__}": StockGrpc(server.addr)}
+    try:
+        connect = StockConnect(server.url)
+    except ImportError:
+        print("connectrpc is not installed: without stock Connect")
+    else:
+        versions = [f"{n} {metadata.version(n)}" for n in ("connectrpc", "pyqwest")]
+        found[", ".join(versions)] = connect
+    return found
+
+
 def measure(server: RealServer) -> None:
     """Run all in interleaved rounds."""
     url = server.url
-    with grpc.insecure_channel(server.addr) as channel:
-        work: dict[str, Callable[[], int]] = {
-            "stock produce": lambda: stock_produce(channel),
-            "sync produce": lambda: sdk_produce(url),
-            "async produce": lambda: aio_produce(url),
-            "stock follow": lambda: stock_follow(channel),
-            "sync follow": lambda: sdk_follow(url),
-            "async follow": lambda: aio_follow(url),
+    others = stocks(server)
+    stock_work = {
+        "produce": stock_produce,
+        "follow": stock_follow,
+        "write": stock_write,
+        "read": stock_read,
+    }
+    with proglog_sdk.Client(url) as client:
+        own = {
+            "produce": {"sync": lambda: sdk_produce(url), "async": lambda: aio_produce(url)},
+            "follow": {"sync": lambda: sdk_follow(url), "async": lambda: aio_follow(url)},
+            "write": {"sync": lambda: sdk_write(client)},
+            "read": {"sync": lambda: sdk_read(client)},
         }
-        rates: dict[str, list[float]] = {name: [] for name in work}
-        for _ in range(ROUNDS):
-            for name, do in work.items():
-                began = time.monotonic()
-                count = do()
-                rates[name].append(count / (time.monotonic() - began))
-    print(f"Python {sys.version.split()[0]}, grpcio {grpc.__version__}, 100 B records")
-    for name, found in rates.items():
-        stock = rates["stock " + name.split()[1]]
-        ratio = statistics.median(found) / statistics.median(stock)
-        print(f"{name:14} {statistics.median(found):10,.0f} records/s  {ratio:5.1f}x stock")
+        work: dict[tuple[str, str], Callable[[], int]] = {}
+        for what, do in stock_work.items():
+            for name, stock in others.items():
+                work[what, name] = functools.partial(do, stock)
+            for name, mine in own[what].items():
+                work[what, name] = mine
+        while client.describe_log().next_offset < FOLLOWED:
+            sdk_produce(url)
+        rates: dict[tuple[str, str], list[float]] = {key: [] for key in work}
+        for number in range(max(ROUNDS.values())):
+            for key, do_it in work.items():
+                if number < ROUNDS[key[0]]:
+                    began = time.monotonic()
+                    count = do_it()
+                    rates[key].append(count / (time.monotonic() - began))
+    for stock in others.values():
+        stock.close()
+    print(
+        f"Python {sys.version.split()[0]}, protobuf {metadata.version('protobuf')}, 100 B records"
+    )
+    for (what, name), found in rates.items():
+        rate = statistics.median(found)
+        best = max(statistics.median(rates[what, stock]) for stock in others)
+        print(f"{what:8} {name:34} {rate:10,.0f} /s  {rate / best:5.1f}x")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from . import _defaults
-from ._batching import ProducerConfig, ProducerCore
+from ._batch import ProducerConfig
+from ._batching import ProducerCore
 from ._codec import (
     REQUEST_RECORD,
     REQUEST_RECORDS,

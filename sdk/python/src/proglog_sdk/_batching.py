@@ -7,11 +7,10 @@ ask it what to do.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 from . import _defaults
+from ._batch import ProducerConfig, SendBatch
 from ._codec import decode_ack, encode_log
 from ._errors import (
     Code,
@@ -28,83 +27,7 @@ from ._gen import log_v1 as pb
 from ._identity import Identity
 from ._judge import Backoff, Fate, fate, too_long
 from ._limits import lowered
-from ._types import Ack, Limits, Outcome, Retry
-
-
-@dataclass(frozen=True, slots=True)
-class ProducerConfig:
-    """What the caller asked for; times in seconds, sizes in bytes."""
-
-    log: str = ""
-    linger: float = 0.0
-    batch_records: int = _defaults.DEFAULT_BATCH_RECORDS
-    batch_bytes: int = _defaults.DEFAULT_BATCH_BYTES
-    in_flight_batches: int = _defaults.DEFAULT_IN_FLIGHT_BATCHES
-    in_flight_bytes: int = _defaults.DEFAULT_IN_FLIGHT_BYTES
-    give_up_after: float = _defaults.DEFAULT_GIVE_UP_AFTER
-    close_when_idle: float | None = None
-    """After so many seconds with nothing to do it closes by itself; None: never."""
-
-    def __post_init__(self) -> None:
-        sizes = (self.batch_records, self.batch_bytes)
-        if min(*sizes, self.in_flight_batches, self.in_flight_bytes) < 1:
-            raise ValueError("a producer's batches and what is in flight have to be at least 1")
-        if self.linger < 0 or self.give_up_after < 0:
-            raise ValueError("a producer's times are not negative")
-
-
-class SendBatch:
-    """A request of a producer. `ack` or `error` is set once its fate is known."""
-
-    __slots__ = (
-        "ack",
-        "body",
-        "error",
-        "event",
-        "listeners",
-        "parts",
-        "records",
-        "request",
-        "ripe_at",
-        "senders",
-        "sequence",
-        "settled",
-        "size",
-        "tried",
-    )
-
-    def __init__(self, ripe_at: float) -> None:
-        self.parts: list[bytes] = []
-        self.body = b""
-        self.request = b""
-        self.sequence = 0
-        self.records = 0
-        self.senders = 0  # who put records into it
-        self.size = 0
-        self.ripe_at = ripe_at  # it has lingered
-        self.tried = False  # it was sent over a stream that broke without an answer
-        self.settled = False
-        self.ack: Ack | None = None
-        self.error: ProglogError | None = None
-        self.listeners: list[Callable[[], None]] = []
-        self.event: Any = None  # what those who wait for its fate wait for
-
-    def number(self, identity: Identity) -> None:
-        """Give the request its place in an identity, in the stead of one that it had."""
-        if self.parts:
-            self.body = b"".join(self.parts)
-            self.parts = []
-        self.sequence = identity.sequence
-        self.request = self.body + identity.encode(identity.sequence)
-        identity.sequence += 1
-
-    def ack_of(self, index: int, records: int = 1) -> Ack:
-        """The acknowledgement of records of the batch, or raise the error of all."""
-        if self.error is not None:
-            raise self.error
-        assert self.ack is not None, "asked before its fate is known"
-        offset = self.ack.offset + index
-        return replace(self.ack, offset=offset, next_offset=offset + records)
+from ._types import Limits, Outcome, Retry
 
 
 @dataclass(slots=True)
@@ -147,7 +70,9 @@ class ProducerCore:
         self.sent = 0  # of flight, over the stream that is open now
         self.streams = 0  # so many were begun
         self.bytes = 0
-        self.closing = False
+        self.senders = 0  # who asked to add records, and still wait
+        self.leaving = False  # nobody else may ask
+        self.closing = False  # no more records come
         self.error: ProglogError | None = None
         self.ended = False
         self._flush = False
@@ -160,6 +85,32 @@ class ProducerCore:
 
     # Records come in.
 
+    def enter(self) -> None:
+        """Count a sender that has to wait, so that a close that comes later is behind it. Who
+        entered has to leave."""
+        self._admit(entered=False)
+        self.senders += 1
+
+    def leave(self) -> None:
+        """A sender that entered has added its records, or given up."""
+        self.senders -= 1
+        self.closing = self.closing or (self.leaving and not self.senders)
+
+    def close(self) -> None:
+        """Take no more records but those of the senders that wait."""
+        self.leaving = True
+        self.closing = self.closing or not self.senders
+
+    def abort(self) -> None:
+        """Take no more records at all."""
+        self.leaving = self.closing = True
+
+    def _admit(self, entered: bool) -> None:
+        if self.error is not None:
+            raise outcome(after_failure(self.error))
+        if self.closing or self.ended or (self.leaving and not entered):
+            raise outcome(closed("producer"))
+
     def room_for(self, size: int, records: int) -> bool:
         """Whether records may be added now. Any are taken when there is nothing else, or they
         would wait for ever."""
@@ -168,12 +119,11 @@ class ProducerCore:
         weight = size + records * _defaults.RECORD_OVERHEAD
         return self.bytes + weight <= self.config.in_flight_bytes
 
-    def add(self, encoded: bytes, records: int, size: int, now: float) -> tuple[SendBatch, int]:
+    def add(
+        self, encoded: bytes, records: int, size: int, now: float, entered: bool
+    ) -> tuple[SendBatch, int]:
         """Put encoded records into a batch, and return it and the place of the first."""
-        if self.error is not None:
-            raise outcome(after_failure(self.error))
-        if self.closing or self.ended:
-            raise outcome(closed("producer"))
+        self._admit(entered)
         batch = self.open
         if batch is not None and (
             batch.records + records > self.batch_records or batch.size + size > self.batch_bytes
@@ -237,7 +187,7 @@ class ProducerCore:
         if patience is None or not self.idle:
             self._idle_since = now
         elif now - self._idle_since >= patience:
-            self.closing = True
+            self.close()
 
     @property
     def drained(self) -> bool:

@@ -113,7 +113,16 @@ def consume_batch(
     else:
         req.offset = (yield from bounds(retry, log)).first
     call = Call(LOG, "Consume", req.SerializeToString(), log, wait=wait)
-    records, next_offset = decode_consumed((yield from retry_read(retry, "consume", call)))
+    try:
+        data = yield from retry_read(retry, "consume", call)
+    except ProglogError as error:
+        # Without a wait the server tells of the tail with an error. An offset beyond the tail
+        # stays one: it is a mistake, or a log that went back.
+        at_tail = start.offset is None or start.offset == error.next_offset
+        if error.reason is Reason.OFFSET_UNWRITTEN and error.next_offset is not None and at_tail:
+            return Batch([], error.next_offset)
+        raise
+    records, next_offset = decode_consumed(data)
     check_order(records, records[0].offset if records else 0, NO_OFFSET)
     return Batch(records, next_offset)
 

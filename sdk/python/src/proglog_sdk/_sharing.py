@@ -3,7 +3,7 @@ one of them. Pure."""
 
 from __future__ import annotations
 
-from ._batching import SendBatch
+from ._batch import SendBatch
 from ._errors import ClosedError, Code, NothingAppendedError, OutcomeUnknownError, ProglogError
 
 

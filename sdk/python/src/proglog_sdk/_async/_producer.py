@@ -10,7 +10,8 @@ from typing import Any
 
 from typing_extensions import Self
 
-from .._batching import Next, ProducerCore, SendBatch
+from .._batch import SendBatch
+from .._batching import Next, ProducerCore
 from .._codec import REQUEST_RECORDS, encode_record
 from .._config import logger
 from .._errors import Code, ProglogError, closed, outcome, refused
@@ -97,27 +98,63 @@ class AsyncProducer:
         """
         record = as_record(record)
         limit = optional_seconds(timeout)
-        await self._await_bounds(limit)
+        waited = not self._asked.is_set()
+        if waited:
+            await self._await_bounds(limit)
         try:
             size = check_record(self._core.limits, record)
+            encoded = encode_record(record, REQUEST_RECORDS)
+            batch, index = await self._add(encoded, 1, size, limit, waited)
         except ProglogError as error:
             raise outcome(error) from error.__cause__
-        batch, index = await self.add(encode_record(record, REQUEST_RECORDS), 1, size, limit)
+        finally:
+            if waited:
+                self._leave()
         return AsyncSendFuture(batch, index)
 
     async def _await_bounds(self, timeout: float | None) -> None:
-        if not self._asked.is_set() and not await _waited(self._asked, timeout):
-            raise _no_room("the server was not reached within the timeout")
+        """Wait until the server was asked for its bounds. The caller counts among the senders
+        then, and has to leave."""
+        self._core.enter()
+        try:
+            if not await _waited(self._asked, timeout):
+                raise _no_room("the server was not reached within the timeout")
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        self._core.leave()
+        self._wake.set()
 
     async def add(
         self, encoded: bytes, records: int, size: int, timeout: float | None
     ) -> tuple[SendBatch, int]:
         """Take encoded records for one batch; for the client's own use."""
-        await self._await_bounds(timeout)
+        waited = not self._asked.is_set()
+        if waited:
+            await self._await_bounds(timeout)
+        try:
+            return await self._add(encoded, records, size, timeout, waited)
+        finally:
+            if waited:
+                self._leave()
+
+    async def _add(
+        self, encoded: bytes, records: int, size: int, timeout: float | None, entered: bool
+    ) -> tuple[SendBatch, int]:
         core = self._core
         if not core.room_for(size, records):
-            await self._await_room(size, records, timeout)
-        batch, index = core.add(encoded, records, size, time.monotonic())
+            if not entered:
+                core.enter()
+            try:
+                await self._await_room(size, records, timeout)
+                batch, index = core.add(encoded, records, size, time.monotonic(), True)
+            finally:
+                if not entered:
+                    self._leave()
+        else:
+            batch, index = core.add(encoded, records, size, time.monotonic(), entered)
         if index == 0:
             batch.event = asyncio.Event()
             self._wake.set()
@@ -144,12 +181,13 @@ class AsyncProducer:
         self._raise_error()
 
     async def close(self, timeout: Seconds | None = None) -> None:
-        """Take no more records, and wait until the others are acknowledged.
+        """Take no more records, and wait until the others are acknowledged; so are those of a
+        `send` that another task began before, and that still waits.
 
         After the timeout the stream is broken off, which leaves the outcome of what was in
         flight unknown. Raises the error that ended the producer, if one did.
         """
-        self._core.closing = True
+        self._core.close()
         self._stir()
         done, _ = await asyncio.wait({self._task}, timeout=optional_seconds(timeout))
         if not done:
@@ -158,7 +196,7 @@ class AsyncProducer:
 
     async def abort(self) -> None:
         """End at once, and leave the outcome of what was in flight unknown."""
-        self._core.closing = True
+        self._core.abort()
         self._abort.set()
         self._stir()
         if self._stream is not None:
@@ -181,7 +219,7 @@ class AsyncProducer:
     @property
     def closing(self) -> bool:
         """The producer takes no more records."""
-        return self._core.closing
+        return self._core.leaving
 
     @property
     def error(self) -> ProglogError | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from typing_extensions import Self
 
-from .. import _administering as admin
 from .. import _defaults
 from .._arguments import (
     Produced,
@@ -29,11 +28,9 @@ from .._types import (
     Ack,
     Batch,
     Limits,
-    LogInfo,
     Place,
     Record,
     RecordLike,
-    Retention,
     Retry,
     Seconds,
     Time,
@@ -42,13 +39,14 @@ from .._types import (
     seconds,
 )
 from ._cursor import AsyncCursor
+from ._logs import AsyncLogCalls
 from ._producer import AsyncProducer
 from ._reader import AsyncBatchReader, AsyncRecordReader
 from ._session import Session
 from ._shared import SharedStreams
 
 
-class AsyncClient:
+class AsyncClient(AsyncLogCalls):
     """Speaks to one server. It is for one event loop, and one is enough.
 
     ``http://`` is HTTP/2 without TLS, ``https://`` with it. Nothing is dialled before the
@@ -247,7 +245,7 @@ class AsyncClient:
     ) -> Batch:
         """Read the records that are there from a start on, by default the first, in one
         request. At the tail it waits as long as `wait` says, and then returns a batch without
-        records."""
+        records; a start beyond the tail is OUT_OF_RANGE."""
         where, place_id = start_of(start, from_time, from_tail)
         flow = consume_batch(
             self._config.retry,
@@ -344,64 +342,3 @@ class AsyncClient:
         """The cursor of that name on a log: a reader's place, kept on the server. Nothing is
         sent."""
         return AsyncCursor(self._session, log, name)
-
-    # Logs.
-
-    async def put_log(
-        self,
-        name: str,
-        *,
-        retention: Retention | None = None,
-        sealed: bool | None = None,
-        timeout: Seconds | None = None,
-    ) -> tuple[LogInfo, bool]:
-        """Make a log if there is none of that name, and change its settings; True beside it if
-        it was made. What is None stays as it is. It can be repeated."""
-        return await self._run(admin.put(self._config.retry, name, retention, sealed), timeout)
-
-    async def create_log(
-        self,
-        name: str,
-        *,
-        retention: Retention | None = None,
-        sealed: bool | None = None,
-        timeout: Seconds | None = None,
-    ) -> LogInfo:
-        """Make a log. One of that name is left as it is, and the error has ALREADY_EXISTS."""
-        return await self._run(admin.create(self._config.retry, name, retention, sealed), timeout)
-
-    async def describe_log(self, name: str = "", *, timeout: Seconds | None = None) -> LogInfo:
-        """Describe a log."""
-        return await self._run(admin.describe(self._config.retry, name), timeout)
-
-    async def seal_log(self, name: str, *, timeout: Seconds | None = None) -> LogInfo:
-        """Seal a log: it takes no more records, and reads end at its tail. It cannot be
-        undone."""
-        return await self._run(admin.seal(self._config.retry, name), timeout)
-
-    async def trim_log(
-        self, name: str, first_offset: int, *, timeout: Seconds | None = None
-    ) -> int:
-        """Remove the records below an offset, all of them if it is beyond the tail, and return
-        the log's first offset then. It can be repeated."""
-        return await self._run(admin.trim(self._config.retry, name, first_offset), timeout)
-
-    async def delete_log(self, name: str, *, timeout: Seconds | None = None) -> None:
-        """Remove a log and its records. A log that takes its name later goes on behind its
-        offsets, with an identity of its own."""
-        await self._run(admin.delete(self._config.retry, name), timeout)
-
-    async def logs(
-        self, prefix: str = "", *, timeout: Seconds | None = None
-    ) -> AsyncIterator[LogInfo]:
-        """List the logs whose names begin with `prefix`, in the order of their bytes. The
-        timeout is that of each page."""
-        token = ""
-        while True:
-            page, token = await self._run(
-                admin.list_page(self._config.retry, prefix, token), timeout
-            )
-            for info in page:
-                yield info
-            if not token:
-                return

@@ -9,7 +9,8 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from .._batching import Next, ProducerCore, SendBatch
+from .._batch import SendBatch
+from .._batching import Next, ProducerCore
 from .._codec import REQUEST_RECORDS, encode_record
 from .._config import logger
 from .._errors import Code, ProglogError, closed, outcome, refused
@@ -101,36 +102,73 @@ class Producer:
         """
         record = as_record(record)
         limit = optional_seconds(timeout)
-        self._await_bounds(limit)
+        waited = self._await_bounds(limit)
         try:
             size = check_record(self._core.limits, record)
+            encoded = encode_record(record, REQUEST_RECORDS)
+            batch, index = self._add(encoded, 1, size, limit, waited)
         except ProglogError as error:
             raise outcome(error) from error.__cause__
-        batch, index = self.add(encode_record(record, REQUEST_RECORDS), 1, size, limit)
+        finally:
+            if waited:
+                self._leave()
         return SendFuture(batch, index, self._lock)
 
-    def _await_bounds(self, timeout: float | None) -> None:
-        if not self._asked.is_set() and not self._asked.wait(timeout):
+    def _await_bounds(self, timeout: float | None) -> bool:
+        """Wait until the server was asked for its bounds, and say whether that took time: then
+        the caller counts among the senders, and has to leave."""
+        if self._asked.is_set():
+            return False
+        with self._lock:
+            self._core.enter()
+        if not self._asked.wait(timeout):
+            self._leave()
             raise _no_room("the server was not reached within the timeout")
+        return True
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._core.leave()
+            self._wake.notify_all()
 
     def add(
         self, encoded: bytes, records: int, size: int, timeout: float | None
     ) -> tuple[SendBatch, int]:
         """Take encoded records for one batch; for the client's own use."""
-        self._await_bounds(timeout)
+        waited = self._await_bounds(timeout)
+        try:
+            return self._add(encoded, records, size, timeout, waited)
+        finally:
+            if waited:
+                self._leave()
+
+    def _add(
+        self, encoded: bytes, records: int, size: int, timeout: float | None, entered: bool
+    ) -> tuple[SendBatch, int]:
         core = self._core
         with self._lock:
             if not core.room_for(size, records):
-                has_room = self._room.wait_for(lambda: core.room_for(size, records), timeout)
-                if not has_room:
-                    raise _no_room("there was no room in flight within the timeout")
-            batch, index = core.add(encoded, records, size, time.monotonic())
+                if not entered:
+                    core.enter()
+                try:
+                    self._await_room(size, records, timeout)
+                    batch, index = core.add(encoded, records, size, time.monotonic(), True)
+                finally:
+                    if not entered:
+                        core.leave()
+                        self._wake.notify_all()
+            else:
+                batch, index = core.add(encoded, records, size, time.monotonic(), entered)
             if index == 0:
                 batch.event = threading.Event()
                 self._wake.notify_all()
             elif batch.records >= core.batch_records:
                 self._wake.notify_all()
         return batch, index
+
+    def _await_room(self, size: int, records: int, timeout: float | None) -> None:
+        if not self._room.wait_for(lambda: self._core.room_for(size, records), timeout):
+            raise _no_room("there was no room in flight within the timeout")
 
     def flush(self, timeout: Seconds | None = None) -> None:
         """Send what waits, and return when every record sent before is acknowledged. Raises
@@ -144,13 +182,14 @@ class Producer:
         self._raise_error()
 
     def close(self, timeout: Seconds | None = None) -> None:
-        """Take no more records, and wait until the others are acknowledged.
+        """Take no more records, and wait until the others are acknowledged; so are those of a
+        `send` that another thread began before, and that still waits.
 
         After the timeout the stream is broken off, which leaves the outcome of what was in
         flight unknown. Raises the error that ended the producer, if one did.
         """
         with self._lock:
-            self._core.closing = True
+            self._core.close()
             self._wake.notify_all()
             self._room.notify_all()
         if not self._done.wait(optional_seconds(timeout)):
@@ -163,7 +202,7 @@ class Producer:
         """End at once, and leave the outcome of what was in flight unknown."""
         self._abort.set()
         with self._lock:
-            self._core.closing = True
+            self._core.abort()
             requests = self._requests
             self._wake.notify_all()
             self._room.notify_all()
@@ -184,7 +223,7 @@ class Producer:
     @property
     def closing(self) -> bool:
         """The producer takes no more records."""
-        return self._core.closing
+        return self._core.leaving
 
     @property
     def error(self) -> ProglogError | None:

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 
 from .._arguments import Produced, shared_core
-from .._batching import SendBatch
+from .._batch import SendBatch
 from .._errors import ProglogError, outcome
 from .._sharing import goes_alone_after, out_of_time
 from .._types import Ack
