@@ -65,7 +65,11 @@ export interface LogSettings {
   readonly sealed?: boolean | undefined;
 }
 
-/** Makes a log if there is none of that name, and changes its settings. */
+/**
+ * Makes a log if there is none of that name, and changes its settings.
+ *
+ * @internal
+ */
 export async function putLog(
   core: Core,
   scope: Scope,
@@ -92,7 +96,11 @@ export async function putLog(
   return { info: readLogInfo(res.info), created: res.created };
 }
 
-/** Makes a log, and leaves one that is there as it is. */
+/**
+ * Makes a log, and leaves one that is there as it is.
+ *
+ * @internal
+ */
 export async function createLog(
   core: Core,
   scope: Scope,
@@ -105,18 +113,30 @@ export async function createLog(
   return set ? (await putLog(core, scope, log, settings)).info : info;
 }
 
-/** Describes a log. */
+/**
+ * Describes a log.
+ *
+ * @internal
+ */
 export async function describeLog(core: Core, scope: Scope, log: string): Promise<LogInfo> {
   return readLogInfo((await core.getLog(scope, log)).info);
 }
 
-/** Seals a log that is there. */
+/**
+ * Seals a log that is there.
+ *
+ * @internal
+ */
 export async function sealLog(core: Core, scope: Scope, log: string): Promise<LogInfo> {
   await describeLog(core, scope, log); // putLog would make one
   return (await putLog(core, scope, log, { sealed: true })).info;
 }
 
-/** Removes the records below an offset, and returns the log's first offset then. */
+/**
+ * Removes the records below an offset, and returns the log's first offset then.
+ *
+ * @internal
+ */
 export async function trimLog(
   core: Core,
   scope: Scope,
@@ -130,7 +150,11 @@ export async function trimLog(
   return res.firstOffset;
 }
 
-/** Removes a log and its records. */
+/**
+ * Removes a log and its records.
+ *
+ * @internal
+ */
 export async function deleteLog(core: Core, scope: Scope, log: string): Promise<void> {
   let unanswered = false;
   await core.retryRead(scope, log, async (call) => {
@@ -145,7 +169,11 @@ export async function deleteLog(core: Core, scope: Scope, log: string): Promise<
   });
 }
 
-/** Lists the logs whose names begin with a prefix, in the order of their bytes. */
+/**
+ * Lists the logs whose names begin with a prefix, in the order of their bytes.
+ *
+ * @internal
+ */
 export async function* listLogs(
   core: Core,
   prefix: string,

@@ -30,5 +30,5 @@ export type {
 export type { Outcome, Producer, WaitOptions } from "./producer.js";
 export type { Reader } from "./reader.js";
 export type { Ack, Batch, Header, HeaderInput, LogRecord, RecordInput } from "./record.js";
+export type { Attempt, AttemptEnd, Trace } from "./trace.js";
 export { VERSION } from "./version.js";
-export type { Attempt, AttemptEnd, Trace } from "./wire.js";

@@ -1,7 +1,8 @@
+import { type ConsumeResponse } from "./codec.js";
 import { type Core, decode, toDuration } from "./core.js";
-import { brokenPromise } from "./errors.js";
+import { brokenPromise, ProglogError } from "./errors.js";
 import { type ConsumeBatchOptions, type ConsumeOptions, type Offset, toOffset } from "./options.js";
-import { parseBatchRecords, parseStart } from "./reading.js";
+import { parseBatchRecords, parseStart, type StartPoint } from "./reading.js";
 import type { Batch, LogRecord } from "./record.js";
 import type { Scope } from "./scope.js";
 import { methods } from "./wire.js";
@@ -32,7 +33,10 @@ export function consume(
   });
 }
 
-/** Reads the records that are there from a start on, in one request. */
+/**
+ * Reads the records that are there from a start on, in one request. At the tail it
+ * waits as long as `waitMs` says, and then returns a batch without records.
+ */
 export async function consumeBatch(
   core: Core,
   scope: Scope,
@@ -53,7 +57,14 @@ export async function consumeBatch(
     ...(start.at === "time" ? { start: { case: "fromTime" as const, value: start.time } } : {}),
   };
   return core.retryRead(scope, log, async (call) => {
-    const res = decode(await core.wire.unary(methods.consume, request, call));
+    let res: ConsumeResponse;
+    try {
+      res = decode(await core.wire.unary(methods.consume, request, call));
+    } catch (e) {
+      const tail = tailOf(e, start);
+      if (tail === undefined) throw e;
+      return { records: [], tail: true, nextOffset: tail };
+    }
     const { records, nextOffset } = res;
     for (const [i, record] of records.entries()) {
       const due = records[0]!.offset + BigInt(i);
@@ -62,4 +73,12 @@ export async function consumeBatch(
     }
     return { records, tail: nextOffset !== undefined, nextOffset };
   });
+}
+
+/** The tail, if a request was refused for nothing else than that it began there. */
+function tailOf(e: unknown, start: StartPoint): bigint | undefined {
+  if (!(e instanceof ProglogError) || e.reason !== "OFFSET_UNWRITTEN") return undefined;
+  // An offset beyond the tail is another matter: nobody knows what will come to be there.
+  if (start.at === "offset" && start.offset !== e.nextOffset) return undefined;
+  return e.nextOffset;
 }

@@ -7,10 +7,14 @@ export interface FetchOptions {
   /** Is called instead of the global fetch. */
   fetch?: typeof globalThis.fetch | undefined;
   /** Whether cookies and the like go along; see the Fetch API. */
-  credentials?: RequestCredentials | undefined;
+  credentials?: "include" | "omit" | "same-origin" | undefined;
 }
 
-/** Makes a connection over the Fetch API. The platform holds the connections. */
+/**
+ * Makes a connection over the Fetch API. The platform holds the connections.
+ *
+ * @internal
+ */
 export function fetchConnection(base: URL, settings: Settings, options: FetchOptions): Connection {
   const { credentials, fetch } = options;
   const transport = createConnectTransport({

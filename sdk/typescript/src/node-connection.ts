@@ -64,7 +64,11 @@ const pingTimeoutMs = 5_000;
 const streamWindow = 2 << 20;
 const connectionWindow = 8 << 20;
 
-/** Makes a connection by Node's HTTP. Nothing is dialled before the first call. */
+/**
+ * Makes a connection by Node's HTTP. Nothing is dialled before the first call.
+ *
+ * @internal
+ */
 export function nodeConnection(base: URL, settings: Settings, options: NodeOptions): Connection {
   const { protocol = "connect", httpVersion = "2" } = options;
   if (protocol !== "connect" && protocol !== "grpc") {

@@ -7,8 +7,8 @@ import {
 } from "./defaults.js";
 import { refused } from "./errors.js";
 import { DEFAULT_LIMITS, type Limits } from "./limits.js";
+import type { HeaderSource, Trace } from "./trace.js";
 import { VERSION } from "./version.js";
-import type { HeaderSource, Trace } from "./wire.js";
 
 /** An offset that is given; a number has to be a whole one below 2⁵³. */
 export type Offset = bigint | number;

@@ -1,22 +1,15 @@
+import { Backlog, afterFailure } from "./backlog.js";
 import { Backoff } from "./backoff.js";
 import { batchRequest, type Raw } from "./codec.js";
 import type { Core } from "./core.js";
-import {
-  brokenPromise,
-  ClosedError,
-  failure,
-  outcome,
-  ProglogError,
-  refused,
-  vouching,
-} from "./errors.js";
+import { brokenPromise, ClosedError, failure, ProglogError, refused } from "./errors.js";
 import { fate, tooLong } from "./fate.js";
-import { Change, Future, ProducerBatch } from "./future.js";
-import type { GetLogResponse, ProduceResponse } from "./gen/log/v1/log_pb.js";
+import { Change, type Future, type ProducerBatch } from "./future.js";
+import type { ProduceResponse } from "./gen/log/v1/log_pb.js";
 import { DEDUP_ACKS, type Identity, noIdentity, producerOf, renewed } from "./identity.js";
 import type { Limits, Prepared } from "./limits.js";
 import type { Outcome } from "./producer.js";
-import { readAck } from "./produce.js";
+import { askBounds, lower, lowered } from "./producer-bounds.js";
 import { Scope } from "./scope.js";
 import { methods } from "./wire.js";
 
@@ -36,12 +29,6 @@ export interface ProducerConfig {
   readonly identity: Identity;
 }
 
-/**
- * What a record weighs in flight beyond its own bytes, so that a flood of empty
- * records has an end too.
- */
-const recordOverhead = 32;
-
 /** The life of a producer: streams or single requests, one after the other. */
 export class ProducerRun {
   /** The client's, or the server's where they are lower. */
@@ -50,9 +37,6 @@ export class ProducerRun {
   asked = false;
   /** Why it ended; undefined after a clean end. */
   error: ProglogError | undefined;
-  readonly counts: { -readonly [k in keyof Outcome]: Outcome[k] } = {
-    ...{ acked: 0, unknown: 0, pending: 0, notInLog: 0, lastOffset: undefined },
-  };
   /** Is resolved when the producer has ended and every future is done. */
   readonly done: Promise<void>;
 
@@ -64,29 +48,10 @@ export class ProducerRun {
   /** Bytes shrank, or the producer ended. */
   readonly #room = new Change();
   readonly #backoff: Backoff;
-  #batchRecords: number;
-  #batchBytes: number;
-  /** Batches in flight, at most. */
-  #window: number;
+  readonly #backlog: Backlog;
   #identity: Identity;
   /** The server told its bounds, or that it does not. */
   #known = false;
-  /** Takes records. */
-  #open: ProducerBatch | undefined;
-  /** Closed, not yet sent. */
-  #full: ProducerBatch[] = [];
-  /** Numbered, not yet acknowledged. */
-  #flight: ProducerBatch[] = [];
-  /** So many of them were sent over the stream that is open now. */
-  #sent = 0;
-  /** Of the records in all of them, with recordOverhead for each. */
-  #bytes = 0;
-  /** The latest that was opened. */
-  #last: ProducerBatch | undefined;
-  /** What is open must not linger. */
-  #flush = false;
-  /** Nor must what is opened later. */
-  #hurry = false;
   /** No more records will come. */
   #closing = false;
   /** The server has answered. */
@@ -100,10 +65,14 @@ export class ProducerRun {
     this.#core = core;
     this.#config = config;
     this.limits = core.limits;
-    this.#batchRecords = Math.min(config.batchRecords, core.limits.batchRecords);
-    this.#batchBytes = Math.min(config.batchBytes, core.limits.batchBytes);
     this.#identity = config.identity;
-    this.#window = config.identity.none ? config.batches : Math.min(config.batches, DEDUP_ACKS);
+    const bounds = {
+      batchRecords: Math.min(config.batchRecords, core.limits.batchRecords),
+      batchBytes: Math.min(config.batchBytes, core.limits.batchBytes),
+      window: config.identity.none ? config.batches : Math.min(config.batches, DEDUP_ACKS),
+      bytes: config.bytes,
+    };
+    this.#backlog = new Backlog(bounds, config.lingerMs, () => this.#change.tell());
     this.#backoff = new Backoff(core.retry);
     this.#scope = new Scope([config.signal, core.closing.signal]);
     this.#scope.signal.addEventListener("abort", () => this.#change.tell());
@@ -126,12 +95,14 @@ export class ProducerRun {
     }
   }
 
-  /** Whether so much can be taken now. */
+  /** The records taken so far, by what became of them. */
+  get counts(): Outcome {
+    return this.#backlog.counts;
+  }
+
+  /** Whether so much can be taken now, or never. */
   hasRoom(size: number, records: number): boolean {
-    const weight = size + records * recordOverhead;
-    // They are taken however large they are, or they would wait for ever.
-    const full = this.#bytes > 0 && this.#bytes + weight > this.#config.bytes;
-    return !full || this.#ended || this.#closing;
+    return this.#ended || this.#closing || this.#backlog.hasRoom(size, records);
   }
 
   async untilRoom(scope: Scope, size: number, records: number): Promise<void> {
@@ -142,31 +113,22 @@ export class ProducerRun {
 
   /** Takes records for one batch. The future is of the first of them. */
   add(records: readonly Prepared[], size: number): Future {
-    const b = this.addTo(records, size);
-    return new Future(b, b.records - records.length);
+    this.#checkOpen();
+    const future = this.#backlog.addFuture(records, size);
+    this.#change.tell();
+    return future;
   }
 
-  /** Puts records into the open batch, or into a new one if they do not fit. */
+  /** Takes records into a batch, of which they are the last. */
   addTo(records: readonly Prepared[], size: number): ProducerBatch {
-    if (this.error !== undefined) throw afterFailure(this.error);
-    if (this.#closing || this.#ended) throw this.refusal();
-    let b = this.#open;
-    if (
-      b !== undefined &&
-      (b.records + records.length > this.#batchRecords || b.size + size > this.#batchBytes)
-    ) {
-      this.#full.push(b);
-      b = undefined;
-    }
-    b ??= this.#newBatch();
-    for (const record of records) b.writer.record(record);
-    b.records += records.length;
-    b.size += size;
-    b.senders++;
-    this.#bytes += size + records.length * recordOverhead;
-    this.counts.pending += records.length;
+    this.#checkOpen();
+    const batch = this.#backlog.add(records, size);
     this.#change.tell();
-    return b;
+    return batch;
+  }
+
+  #checkOpen(): void {
+    if (this.error !== undefined || this.#closing || this.#ended) throw this.refusal();
   }
 
   /** The error of a record that comes too late. */
@@ -178,33 +140,20 @@ export class ProducerRun {
 
   /** Nothing lingers any more. */
   hurry(): void {
-    this.#hurry = true;
+    this.#backlog.hurry();
     this.#change.tell();
   }
 
-  #newBatch(): ProducerBatch {
-    const b = new ProducerBatch();
-    this.#open = b;
-    this.#last = b;
-    if (this.#config.lingerMs > 0) {
-      b.timer = setTimeout(() => {
-        b.ripe = true;
-        this.#change.tell();
-      }, this.#config.lingerMs);
-    }
-    return b;
-  }
-
   async flush(scope: Scope): Promise<void> {
-    const last = this.#last;
-    if (last === undefined || last.settled) return;
-    this.#flush = this.#open !== undefined;
+    const last = this.#backlog.flush();
+    if (last === undefined) return;
     this.#change.tell();
     if (!(await scope.wait(last.done))) throw scope.failure();
   }
 
   async close(scope: Scope): Promise<void> {
     this.#closing = true;
+    this.#backlog.hurry();
     this.#change.tell();
     this.#room.tell();
     if (!(await scope.wait(this.done))) {
@@ -239,46 +188,23 @@ export class ProducerRun {
    * twice.
    */
   async #learn(): Promise<void> {
-    const { log } = this.#config;
-    let res: GetLogResponse;
-    try {
-      res = await this.#ask(log);
-    } catch (e) {
-      if (!(e instanceof ProglogError)) throw e;
-      this.#known = e.fromServer && fate(e) === "final";
-      if (e.fromServer && e.code === "unimplemented") this.#goWithoutIdentity();
-      return;
-    }
-    this.#known = true;
-    const { capabilities, info, limits } = res;
-    if (capabilities !== undefined && !capabilities.producers) this.#goWithoutIdentity();
-    const acks = info?.dedupWindow?.acks ?? 0;
-    if (acks > 0 && !this.#identity.none) this.#window = Math.min(this.#window, acks);
+    const { known, identities, acks, limits } = await askBounds(
+      this.#core,
+      this.#scope,
+      this.#config.log,
+    );
+    this.#known = known;
+    if (identities === false) this.#goWithoutIdentity();
+    const { bounds } = this.#backlog;
+    if (!this.#identity.none) bounds.window = lower(bounds.window, acks);
     if (limits === undefined) return;
-    this.#batchRecords = lower(this.#batchRecords, limits.batchRecords);
-    this.#batchBytes = lower(this.#batchBytes, limits.batchBytes);
-    const l = this.limits;
-    this.limits = {
-      ...l,
-      valueBytes: lower(l.valueBytes, limits.valueBytes),
-      headers: lower(l.headers, limits.headers),
-      headerBytes: lower(l.headerBytes, limits.headerBytes),
-    };
-  }
-
-  async #ask(log: string): Promise<GetLogResponse> {
-    const call = { scope: this.#scope, log, attempt: 1 };
-    try {
-      return await this.#core.wire.unary(methods.getLog, { log }, call);
-    } catch (e) {
-      // The first record may make the log, under the limits that hold for all.
-      if (log === "" || !(e instanceof ProglogError) || e.reason !== "LOG_NOT_FOUND") throw e;
-      return this.#ask("");
-    }
+    bounds.batchRecords = lower(bounds.batchRecords, limits.batchRecords);
+    bounds.batchBytes = lower(bounds.batchBytes, limits.batchBytes);
+    this.limits = lowered(this.limits, limits);
   }
 
   #goWithoutIdentity(): void {
-    if (!this.#identity.chosen && this.#flight.length === 0) this.#identity = noIdentity();
+    if (!this.#identity.chosen && this.#backlog.inFlight === 0) this.#identity = noIdentity();
   }
 
   /**
@@ -287,16 +213,12 @@ export class ProducerRun {
    * nothing.
    */
   async #awaitWork(): Promise<boolean> {
-    while (this.#idle && !this.#closing && !this.#scope.aborted) {
+    while (this.#backlog.idle && !this.#closing && !this.#scope.aborted) {
       this.#backoff.reset(); // nothing is late while there is nothing to send
       await this.#change.wait();
     }
     if (this.#scope.aborted) throw this.#scope.refusal();
-    return !this.#idle;
-  }
-
-  get #idle(): boolean {
-    return this.#flight.length === 0 && this.#full.length === 0 && this.#open === undefined;
+    return !this.#backlog.idle;
   }
 
   /**
@@ -304,7 +226,7 @@ export class ProducerRun {
    * done.
    */
   async #use(): Promise<ProglogError | undefined> {
-    this.#sent = 0;
+    this.#backlog.rewind();
     const scope = new Scope([this.#scope.signal]);
     try {
       await (this.#core.wire.streams ? this.#useStream(scope) : this.#useCalls(scope));
@@ -324,9 +246,9 @@ export class ProducerRun {
     const acks = this.#core.wire.stream(methods.produceStream, this.#requests(scope), call);
     for await (const ack of acks) this.#acknowledge(ack);
     // An end without an error is right only when everything was sent and acknowledged.
-    if (this.#closing && this.#idle) return;
+    if (this.#closing && this.#backlog.idle) return;
     throw brokenPromise(
-      `the stream ended without an error and without ${this.#flight.length} acknowledgements`,
+      `the stream ended without an error and without ${this.#backlog.inFlight} acknowledgements`,
     );
   }
 
@@ -358,54 +280,20 @@ export class ProducerRun {
   /** Waits for the next batch to send. It returns undefined when there will be none. */
   async #take(scope: Scope): Promise<ProducerBatch | undefined> {
     for (; !scope.aborted; await this.#change.wait()) {
-      if (this.#sent === this.#flight.length && this.#flight.length < this.#window) {
-        const due = this.#due();
-        if (due !== undefined) {
-          due.sequence = this.#identity.sequence++;
-          this.#flight.push(due);
-        }
-      }
-      if (this.#sent < this.#flight.length) return this.#flight[this.#sent++];
-      if (this.#closing && this.#full.length === 0 && this.#open === undefined) return undefined;
+      const b = this.#backlog.next(this.#identity);
+      if (b !== undefined) return b;
+      if (this.#closing && !this.#backlog.waiting) return undefined;
     }
     return undefined;
   }
 
-  /** Removes the batch that is to be sent now from those that wait. */
-  #due(): ProducerBatch | undefined {
-    if (this.#full.length > 0) return this.#full.shift();
-    const b = this.#open;
-    if (b === undefined) return undefined;
-    const ready = b.timer === undefined || b.ripe || this.#flush || this.#hurry || this.#closing;
-    if (!ready && b.records < this.#batchRecords) return undefined;
-    this.#open = undefined;
-    this.#flush = false;
-    return b;
-  }
-
   /** Takes the answer to the oldest batch in flight. */
   #acknowledge(res: ProduceResponse): void {
-    const b = this.#flight[0];
-    if (this.#sent === 0 || b === undefined) {
-      throw brokenPromise("an acknowledgement came of nothing that was sent");
-    }
-    b.ack = readAck(res, b.records);
-    this.#flight.shift();
-    this.#sent--;
+    this.#backlog.acknowledge(res);
     this.#reached = true;
     this.#backoff.reset();
-    this.counts.acked += b.records;
-    this.counts.lastOffset = b.ack.nextOffset - 1n;
-    this.#settle(b);
     this.#change.tell();
     this.#room.tell();
-  }
-
-  /** Makes the fate of a batch known. */
-  #settle(b: ProducerBatch): void {
-    this.#bytes -= b.size + b.records * recordOverhead;
-    this.counts.pending -= b.records;
-    b.settle();
   }
 
   /**
@@ -415,16 +303,12 @@ export class ProducerRun {
   async #goOn(e: ProglogError): Promise<void> {
     if (e.code === "unimplemented" && !e.fromServer && this.#core.wire.streams) {
       this.#core.wire.streams = false; // something in between has no HTTP/2
-      this.#sent = 0;
       return;
     }
     this.#reached ||= e.fromServer;
     const changed = this.#renew(e);
-    if (!e.nothingAppended && !changed) {
-      for (const b of this.#flight.slice(0, this.#sent)) b.tried = true;
-    }
-    this.#sent = 0;
-    if (changed || (this.#closing && this.#idle && !this.#scope.aborted)) return;
+    if (!e.nothingAppended && !changed) this.#backlog.doubtSent();
+    if (changed || (this.#closing && this.#backlog.idle && !this.#scope.aborted)) return;
     if (this.#hopeless(e)) throw e;
     if (!(await this.#scope.sleep(this.#backoff.pause()))) throw this.#scope.refusal();
   }
@@ -446,60 +330,23 @@ export class ProducerRun {
    */
   #renew(e: ProglogError): boolean {
     const next = renewed(this.#identity, e);
-    if (next === undefined || this.#flight[0]?.tried === true) return false;
+    if (next === undefined || this.#backlog.undecided) return false;
     // A producer that is not known any more, after it had acks, was silent for days; or
     // the log is another one now, such as of a data directory that was made anew. The
     // caller has to know: records would go on where those before them are not.
     if (e.reason === "SEQUENCE_FORGOTTEN") return false;
     this.#identity = next;
-    for (const b of this.#flight) b.sequence = next.sequence++;
+    this.#backlog.renumber(next);
     return true;
   }
 
-  /**
-   * Decides the fate of every batch that has none.
-   *
-   * The server ends a stream at the first request that fails, and appends nothing after
-   * it. So if it vouches for that request, it does for all in flight that it saw for the
-   * first time. If it does not, or said nothing, any of those that were sent may be in
-   * the log: requests that arrive together may become durable together. What was sent
-   * over an earlier stream, and never answered, may be in the log whatever is said of
-   * this one.
-   */
+  /** Ends with the fate of every batch decided. */
   #end(e: ProglogError | undefined): void {
     this.#ended = true;
     this.error = e;
     this.asked = true;
-    const waiting = [...this.#flight, ...this.#full];
-    if (this.#open !== undefined) waiting.push(this.#open);
-    this.#flight = [];
-    this.#full = [];
-    this.#open = undefined;
-    for (const [i, b] of waiting.entries()) {
-      const cause = e ?? brokenPromise("the producer ended early");
-      if (b.tried) {
-        b.error = outcome(vouching(cause, false));
-        this.counts.unknown += b.records;
-      } else {
-        b.error = outcome(i === 0 ? vouching(cause, true) : afterFailure(cause));
-        this.counts.notInLog += b.records;
-      }
-      this.#settle(b);
-    }
+    this.#backlog.end(e);
     this.#change.tell();
     this.#room.tell();
   }
-}
-
-/** Brings a bound down to the server's; 0: it does not tell. */
-function lower(bound: number, servers: bigint | number): number {
-  const n = Number(servers);
-  return n > 0 && n < bound ? n : bound;
-}
-
-/** The error of what came behind the batch that failed. */
-function afterFailure(e: ProglogError): ProglogError {
-  const after = refused("aborted", "", `the producer ended before: ${e.message}`, { cause: e });
-  after.behind = e;
-  return after;
 }

@@ -59,8 +59,10 @@ export interface WaitOptions {
  */
 export class Producer implements AsyncDisposable {
   readonly #run: ProducerRun;
-  /** Calls of send that wait: they come before a close that is called after them. */
-  readonly #entering = new Set<Promise<Future>>();
+  /** Calls of send that wait: they come before what is called after them. */
+  #entering = 0;
+  /** Is resolved when all of them until now are through. */
+  #entered: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   /** @internal */
@@ -81,22 +83,25 @@ export class Producer implements AsyncDisposable {
     const run = this.#run;
     try {
       if (this.#closed) throw run.refusal();
-      if (run.asked) {
+      if (run.asked && this.#entering === 0) {
         const prepared = prepare(record, run.limits);
         if (run.hasRoom(prepared.size, 1)) return run.add([prepared], prepared.size);
       }
-      const entering = this.#enter(record, options);
-      this.#entering.add(entering);
-      return await entering.finally(() => this.#entering.delete(entering));
+      this.#entering++;
+      const before = this.#entered;
+      const entering = this.#enter(record, before, options).finally(() => this.#entering--);
+      this.#entered = Promise.allSettled([before, entering]);
+      return await entering;
     } catch (e) {
       throw e instanceof ProglogError ? outcome(e) : e;
     }
   }
 
-  /** Waits until a record can be taken. */
-  #enter(record: RecordInput, options: WaitOptions): Promise<Future> {
+  /** Waits until a record can be taken, after those before it. */
+  #enter(record: RecordInput, before: Promise<unknown>, options: WaitOptions): Promise<Future> {
     const run = this.#run;
     return waiting(options, async (scope) => {
+      if (!(await scope.wait(before))) throw scope.refusal();
       await run.untilAsked(scope);
       const prepared = prepare(record, run.limits);
       await run.untilRoom(scope, prepared.size, 1);
@@ -123,7 +128,7 @@ export class Producer implements AsyncDisposable {
     this.#closed = true;
     await waiting(options, async (scope) => {
       this.#run.hurry();
-      await scope.wait(Promise.allSettled(this.#entering));
+      await scope.wait(this.#entered);
       await this.#run.close(scope);
     });
     if (this.error !== undefined) throw this.error;
@@ -158,7 +163,11 @@ async function waiting<T>(options: WaitOptions, wait: (scope: Scope) => Promise<
   }
 }
 
-/** Starts a producer for a user. */
+/**
+ * Starts a producer for a user.
+ *
+ * @internal
+ */
 export function newProducer(core: Core, options: ProducerOptions): Producer {
   return new Producer(new ProducerRun(core, parseProducer(options)));
 }

@@ -5,32 +5,8 @@ import { failure, type ProglogError, refused } from "./errors.js";
 import { Admin } from "./gen/log/v1/admin_pb.js";
 import { Log } from "./gen/log/v1/log_pb.js";
 import type { Scope } from "./scope.js";
+import type { AttemptEnd, HeaderSource, Trace } from "./trace.js";
 import { translate } from "./translate.js";
-
-/** One try of a call, as a {@link Trace} sees it begin. */
-export interface Attempt {
-  /** The procedure, such as "log.v1.Log/Produce". */
-  readonly method: string;
-  /** The log it is about; empty: the default log. */
-  readonly log: string;
-  /** 1 for the first try. */
-  readonly attempt: number;
-  /** The headers that will be sent; a trace may add its own, such as traceparent. */
-  readonly headers: Headers;
-}
-
-/** How a try ended. */
-export interface AttemptEnd {
-  readonly durationMs: number;
-  /** Undefined if it succeeded. */
-  readonly error: ProglogError | undefined;
-}
-
-/**
- * Is called when a try begins; what it returns is called when that ends. A stream
- * is one try. What either throws is ignored.
- */
-export type Trace = (attempt: Attempt) => ((end: AttemptEnd) => void) | void;
 
 /** A connection to a server, made by the entry for the platform. */
 export interface Connection {
@@ -83,12 +59,6 @@ export const methods = {
   trimLog: method(trimLog, trimLog.input, trimLog.output),
   deleteLog: method(deleteLog, deleteLog.input, deleteLog.output),
 };
-
-/** Where the headers of a call come from. */
-export interface HeaderSource {
-  readonly fixed: Headers;
-  readonly token: (() => string | Promise<string>) | undefined;
-}
 
 /** Makes single tries of calls, with their headers, their trace and our errors. */
 export class Wire {

@@ -54,6 +54,43 @@ test("the browser's entry needs nothing of Node", async () => {
   assert.ok(seen.size > 10);
 });
 
+/** Programs of users, and the libraries and types that their compilers know. */
+const users = [
+  { entry: "@proglog/sdk", lib: "ES2022", types: "node" },
+  { entry: "@proglog/sdk/browser", lib: "ES2022", types: "node" },
+  { entry: "@proglog/sdk/browser", lib: "ES2022,DOM,ESNext.Disposable", types: "" },
+];
+
+for (const { entry, lib, types } of users)
+  test(`the types of ${entry} are whole with ${lib}`, async (t) => {
+    const folder = await mkdtemp(join(root, "build", "types-"));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    await writeFile(
+      join(folder, "program.mts"),
+      `import { Client } from "${entry}";
+       const client = new Client("http://127.0.0.1:8400", { trace: ({ headers }) => headers.set("a", "b") });
+       for await (const { offset } of client.follow()) if (offset > 1n) break;
+       await client.close();
+       // @ts-expect-error: if types were missing, anything would do
+       client.consume(0, { waitMs: "long" });`,
+    );
+    const args = [
+      "--noEmit",
+      "--strict",
+      "--exactOptionalPropertyTypes",
+      "--skipLibCheck",
+      "false",
+    ];
+    args.push("--target", "ES2022", "--module", "nodenext", "--lib", lib, "--types", types);
+    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+    const program = [tsc, "--ignoreConfig", ...args, "program.mts"];
+    const options = { cwd: folder, timeout: 2 * endLimit, killSignal: "SIGKILL" } as const;
+    const checked = await promisify(execFile)(process.execPath, program, options).catch(
+      (e: { stdout?: string }) => e,
+    );
+    assert.equal(checked.stdout, "");
+  });
+
 test("the README's snippets run, and end by themselves", { skip: skipped }, async (t) => {
   const server = await realServer(t);
   const readme = await readFile(join(root, "README.md"), "utf8");

@@ -172,6 +172,21 @@ function cases(platform: Platform): void {
     assert.equal(fake.records.length, 2);
   });
 
+  test("a record that has to wait is not overtaken by those behind it", async (t) => {
+    const fake = await platform.fake(t);
+    const producer = platform.client(t, fake.address).producer({ maxInFlightBytes: 1000 });
+    const values = ["first", "a".repeat(900), "b".repeat(900), "small", "c".repeat(900), "last"];
+    const sends = [producer.send(values[0]!)];
+    await sends[0]; // the server was asked
+    for (const value of values.slice(1)) sends.push(producer.send(value));
+    for (const send of sends) await (await send).wait();
+    assert.deepEqual(
+      fake.records.map((r) => text(r.value)),
+      values,
+    );
+    await producer.close();
+  });
+
   test("batches linger, unless they are full or flushed", async (t) => {
     const fake = await platform.fake(t);
     const producer = platform

@@ -76,6 +76,12 @@ function cases(platform: Platform): void {
     assert.equal(later.records[0]!.offset, 3n);
     const none = await client.consumeBatch({ from: 5, waitMs: 10 });
     assert.deepEqual([none.records.length, none.nextOffset], [0, 5n]);
+    for (const start of [{ from: 5 }, { fromEnd: 0 }, { fromTime: new Date(Date.now() + 1e9) }]) {
+      const atTail = await client.consumeBatch(start);
+      assert.deepEqual([atTail.records, atTail.tail, atTail.nextOffset], [[], true, 5n]);
+    }
+    const beyond = await rejection(client.consumeBatch({ from: 6 }), ProglogError);
+    assert.deepEqual([beyond.reason, beyond.nextOffset], ["OFFSET_UNWRITTEN", 5n]);
     const waits = client.consume(5, { waitMs: 20_000 });
     await client.produce("5");
     assert.equal(text((await waits).value), "5");

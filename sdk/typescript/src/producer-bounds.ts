@@ -1,0 +1,61 @@
+import type { Core } from "./core.js";
+import { ProglogError } from "./errors.js";
+import { fate } from "./fate.js";
+import type { GetLogResponse } from "./gen/log/v1/log_pb.js";
+import type { Limits } from "./limits.js";
+import type { Scope } from "./scope.js";
+import { methods } from "./wire.js";
+
+/** What a server tells a producer before it writes. */
+export interface ServerBounds {
+  /** It need not be asked again: it has told its bounds, or that it does not. */
+  readonly known: boolean;
+  /** Whether it knows a request that comes twice; undefined: it does not tell. */
+  readonly identities: boolean | undefined;
+  /** How many acknowledgements of a producer it remembers; 0: it does not tell. */
+  readonly acks: number;
+  readonly limits: GetLogResponse["limits"];
+}
+
+/** Asks for the bounds in one try. An error is an answer too: what it does not tell. */
+export async function askBounds(core: Core, scope: Scope, log: string): Promise<ServerBounds> {
+  try {
+    const { capabilities, info, limits } = await ask(core, scope, log);
+    const identities = capabilities?.producers;
+    return { known: true, identities, acks: info?.dedupWindow?.acks ?? 0, limits };
+  } catch (e) {
+    if (!(e instanceof ProglogError)) throw e;
+    return {
+      known: e.fromServer && fate(e) === "final",
+      identities: e.fromServer && e.code === "unimplemented" ? false : undefined,
+      acks: 0,
+      limits: undefined,
+    };
+  }
+}
+
+async function ask(core: Core, scope: Scope, log: string): Promise<GetLogResponse> {
+  try {
+    return await core.wire.unary(methods.getLog, { log }, { scope, log, attempt: 1 });
+  } catch (e) {
+    // The first record may make the log, under the limits that hold for all.
+    if (log === "" || !(e instanceof ProglogError) || e.reason !== "LOG_NOT_FOUND") throw e;
+    return ask(core, scope, "");
+  }
+}
+
+/** Brings limits of records down to the server's. */
+export function lowered(limits: Limits, servers: NonNullable<ServerBounds["limits"]>): Limits {
+  return {
+    ...limits,
+    valueBytes: lower(limits.valueBytes, servers.valueBytes),
+    headers: lower(limits.headers, servers.headers),
+    headerBytes: lower(limits.headerBytes, servers.headerBytes),
+  };
+}
+
+/** Brings a bound down to the server's; 0: it does not tell. */
+export function lower(bound: number, servers: bigint | number): number {
+  const n = Number(servers);
+  return n > 0 && n < bound ? n : bound;
+}
