@@ -70,6 +70,27 @@ async def test_two_readers_with_one_cursor_notice_each_other(
     assert (await one.get()).offset == 2
 
 
+async def test_a_reader_whose_log_was_replaced_goes_on_with_the_other(
+    server: RealServer, connect: Any
+) -> None:
+    client = connect(server.url)
+    await client.create_log("old")
+    await client.produce_batch([b"a", b"b"], log="old")
+    cursor = client.cursor("old", "me")
+    await cursor.get()
+    cursor.set(2)
+    await cursor.commit()
+    await client.delete_log("old")
+    info = await client.create_log("old")
+    place = await cursor.get()
+    with pytest.raises(ProglogError) as changed:
+        _ = [r async for r in client.records(log="old", start=place)]
+    assert changed.value.reason is Reason.LOG_CHANGED
+    assert await cursor.restart() == Place(info.first_offset, info.id)
+    await cursor.commit()
+    assert await client.cursor("old", "me").get() == Place(info.first_offset, info.id)
+
+
 async def test_a_log_that_is_no_cursor(server: RealServer, connect: Any) -> None:
     client = connect(server.url)
     await client.create_log("cursor/me")

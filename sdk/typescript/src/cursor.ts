@@ -98,6 +98,26 @@ export class Cursor {
   }
 
   /**
+   * Begins anew with the log that has the name now, at its first record: for a reader
+   * that was told LOG_CHANGED, and decided to go on with the other log. `commit` stores
+   * it.
+   */
+  restart(options: CallOptions = {}): Promise<Place> {
+    return this.#inTurn(async () => {
+      await this.#load(options);
+      const info = await this.#client.describeLog(this.#log, options);
+      this.#logId = info.id;
+      this.#offset = info.firstOffset;
+      this.#set++;
+      return {
+        logId: info.id,
+        offset: info.firstOffset,
+        start: { logId: info.id, from: info.firstOffset },
+      };
+    });
+  }
+
+  /**
    * Stores what was set since the last time. When it returns, a reader that begins anew,
    * anywhere, begins there.
    */

@@ -99,6 +99,13 @@ export class Reading {
    */
   async #begin(): Promise<void> {
     const b = await this.#core.bounds(this.#scope, this.#log);
+    if (this.#logId !== "" && b.logId !== "" && this.#logId !== b.logId) {
+      throw new LogChangedError({
+        code: "failed_precondition",
+        reason: "LOG_CHANGED",
+        message: `the log is ${b.logId}, and not the one that is to be read, ${this.#logId}`,
+      });
+    }
     this.#logId ||= b.logId;
     const [low, high] = b.heartbeatMs;
     this.#heartbeatMs =

@@ -166,6 +166,29 @@ function cases(platform: Platform): void {
     assert.deepEqual(await values(client, ""), ["0", "1"]);
   });
 
+  test("a cursor whose log was replaced begins anew with the other", async (t) => {
+    const client = platform.client(t, (await realServer(t)).address);
+    await client.createLog("replaced");
+    await client.produceBatch(["a", "b"], { log: "replaced" });
+    const cursor = client.cursor("replaced", "me");
+    await cursor.get();
+    cursor.set(2n);
+    await cursor.commit();
+    await client.deleteLog("replaced");
+    const info = await client.createLog("replaced");
+    const place = await cursor.get();
+    const read = async () => {
+      for await (const record of client.records({ log: "replaced", ...place.start })) void record;
+    };
+    const e = await rejection(read(), LogChangedError);
+    assert.equal(e.reason, "LOG_CHANGED");
+    const anew = await cursor.restart();
+    assert.equal(anew.logId, info.id);
+    assert.equal(anew.offset, info.firstOffset);
+    await cursor.commit();
+    assert.equal((await client.cursor("replaced", "me").get()).logId, info.id);
+  });
+
   test("a cursor keeps its place, and two do not overwrite each other", async (t) => {
     const client = platform.client(t, (await realServer(t)).address);
     await client.createLog("orders");

@@ -51,6 +51,13 @@ class CursorState:
         Start(offset=offset)
         self._place, self._dirty = Place(offset, self._place.log_id), True
 
+    def restart(self) -> Flow[Place]:
+        """Begin anew with the log that has the name now, at its first record."""
+        yield from self._load()
+        info = yield from describe(self._retry, self.log)
+        self._place, self._dirty = Place(info.first_offset, info.id), True
+        return self._place
+
     def commit(self) -> Flow[None]:
         """Store what was set since the last time."""
         if not self._dirty:

@@ -63,6 +63,13 @@ class Reading:
         """
         config = self.config
         found = yield from bounds(self.retry, config.log)
+        if config.log_id and found.log_id and config.log_id != found.log_id:
+            raise LogChangedError(
+                Code.FAILED_PRECONDITION,
+                f"the log is {found.log_id}, and not the one that is to be read, {config.log_id}",
+                reason=Reason.LOG_CHANGED,
+                permanent=True,
+            )
         self.log_id = config.log_id or found.log_id
         self._set_heartbeat(found)
         start = config.start

@@ -37,6 +37,12 @@ class AsyncCursor:
         """Note the offset of the record to read next. `commit` stores it."""
         self._state.set(offset)
 
+    async def restart(self, *, timeout: Seconds | None = None) -> Place:
+        """Begin anew with the log that has the name now, at its first record: for a reader that
+        was told LOG_CHANGED, and decided to go on with the other log. `commit` stores it."""
+        async with self._lock:
+            return await self._session.run(self._state.restart(), optional_seconds(timeout))
+
     async def commit(self, *, timeout: Seconds | None = None) -> None:
         """Store what was set since the last time. When it returns, a reader that begins anew,
         anywhere, begins there."""

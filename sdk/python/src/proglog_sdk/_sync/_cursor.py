@@ -38,6 +38,12 @@ class Cursor:
         with self._lock:
             self._state.set(offset)
 
+    def restart(self, *, timeout: Seconds | None = None) -> Place:
+        """Begin anew with the log that has the name now, at its first record: for a reader that
+        was told LOG_CHANGED, and decided to go on with the other log. `commit` stores it."""
+        with self._lock:
+            return self._session.run(self._state.restart(), optional_seconds(timeout))
+
     def commit(self, *, timeout: Seconds | None = None) -> None:
         """Store what was set since the last time. When it returns, a reader that begins anew,
         anywhere, begins there."""
