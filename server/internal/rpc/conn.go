@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,10 +56,28 @@ func withConn(next http.Handler, running *calls, memory *budget, limits Limits) 
 		}
 		c.intake = newIntake(r, memory, int64(most), c.stopReading)
 		defer c.end()
+		body := r.Body
 		r = r.WithContext(context.WithValue(r.Context(), connKey{}, c))
 		r.Body = c.intake
 		next.ServeHTTP(c, r)
+		c.drain(r, body, int64(most))
 	})
+}
+
+// drainTime is how long the rest of a refused request may take to arrive.
+const drainTime = time.Second
+
+// drain takes the rest of a single request that was answered before it had come, as
+// one that is too large is. Over HTTP/2 the server would otherwise reset the
+// stream, and clients that are still sending, curl among them, lose the answer.
+// Over HTTP/1.1 net/http does the same.
+func (c *conn) drain(r *http.Request, body io.Reader, most int64) {
+	if kind := r.Header.Get("Content-Type"); r.ProtoMajor != 2 || strings.Contains(kind, "+") || strings.HasPrefix(kind, "application/grpc") {
+		return
+	}
+	if c.control.SetReadDeadline(time.Now().Add(drainTime)) == nil {
+		_, _ = io.CopyN(io.Discard, body, 2*most)
+	}
 }
 
 // end disarms what may still be waiting to use the request, since net/http's
