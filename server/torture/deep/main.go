@@ -147,7 +147,7 @@ func (b *bench) goOn(ctx context.Context, parts []part, length time.Duration) er
 		}
 		p := &parts[at]
 		began := time.Now()
-		r, repeat, err := p.run(ctx, b, rows, min(slice, max(shortest, time.Until(deadline))))
+		r, repeat, err := p.run(ctx, b, rows, min(max(slice, p.least), max(shortest, time.Until(deadline))))
 		used[at] += time.Since(began)
 		if ctx.Err() != nil {
 			break

@@ -23,12 +23,16 @@ type part struct {
 	goal    uint64
 	all     bool
 	seconds bool
-	share   float64 // of a run's time, against the others
-	once    bool    // one slice in a run is enough: it tries the same every time
+	share   float64       // of a run's time, against the others
+	least   time.Duration // of a slice, unless the run is shorter
+	once    bool          // one slice in a run is enough: it tries the same every time
 	// run does a slice of about this length from where the rows end. Its row has no
 	// name if the part has written it itself.
 	run func(ctx context.Context, b *bench, rows []ledger.Row, length time.Duration) (r ledger.Row, repeat string, err error)
 }
+
+// fuzzSlice is so long because a fuzzer first runs all that it kept.
+const fuzzSlice = 45 * time.Second
 
 // errSkipped says that a part cannot run on this machine.
 var errSkipped = errors.New("this machine cannot run it")
@@ -65,7 +69,7 @@ func allParts(root string) ([]part, error) {
 		return nil, err
 	}
 	for _, t := range targets {
-		parts = append(parts, part{name: "fuzz/" + t.name, unit: "executions", goal: 600, seconds: true, share: 0.4, run: t.fuzz})
+		parts = append(parts, part{name: "fuzz/" + t.name, unit: "executions", goal: 600, seconds: true, share: 0.4, least: fuzzSlice, run: t.fuzz})
 	}
 	return parts, nil
 }
