@@ -165,16 +165,17 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 		done
 	done
 
-# Crash states that the crash simulation tries in deep; a plain test run tries 4,000.
-CRASHES ?= 1000000
+# How long deep runs. It goes on where the ledger ended, so many short runs are as
+# good as a long one.
+DEEP ?= 2h
 
 .PHONY: deep
-deep: build fuzz ## fuzz, then all tests with CRASHES (1000000) crash states; half an hour and more
-	@echo "deep: all tests, with $(CRASHES) crash states"
-	export PROGLOG_CRASHES=$(CRASHES) PROGLOG_BIN=$(CURDIR)/bin/proglog
-	for module in $(code_modules); do
-		$(alone) $$module test -count=1 -timeout=0 $(ARGS) ./...
-	done
+deep: build ## look for faults in the storage for DEEP (2h), from where the ledger ended; see server/torture
+	@go run ./server/torture/deep -for $(DEEP) $(ARGS)
+
+.PHONY: deep-sums
+deep-sums: ## what the ledger of deep has so far, against the goals
+	@go run ./server/torture/deep -sums
 
 .PHONY: bench
 bench: ## measure the engine against bare writes on this machine

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,15 +30,32 @@ import (
 // another's place or made what they were before, or files are cut, gone, or a
 // byte longer, or two of that at once. PROGLOG_DAMAGE says how many bits are
 // flipped (20,000 unless told; "all" flips every one, and tries ten times as
-// much of the rest), PROGLOG_SEED draws the same ones again.
+// much of the rest), PROGLOG_SEED draws the same ones again. A long series takes
+// pieces of them all: with 5000-6000 it tries that part of the whole list, and
+// PROGLOG_LEDGER names a file that gets a line of JSON about it.
 func TestDamageAnywhere(t *testing.T) {
 	t.Parallel()
 	b := newBattery(t)
 	// Every fault is a directory of its own, soon garbage: collect it less often.
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	entry := ledgerEntry{Test: t.Name(), First: b.piece.from}
+	started := time.Now()
 	for _, s := range b.specimens {
 		faults := b.plan(s)
+		if b.piece != (piece{}) {
+			faults = b.piece.of(faults, entry.Of)
+		}
+		entry.Of += uint64(b.planned)
 		t.Run(s.name, func(t *testing.T) { b.run(t, s, faults) })
+	}
+	if b.piece != (piece{}) {
+		entry.States, entry.Seconds = uint64(b.tried.Load()), time.Since(started).Seconds()
+		entry.Next = min(b.piece.to, entry.Of)
+		if t.Failed() {
+			entry.Failures = 1
+		}
+		entry.write(t)
+		return
 	}
 	t.Logf("%d faults: %d opened, %d refused; %d repaired, %d of them whole",
 		b.tried.Load(), b.outcomes.opened.Load(), b.outcomes.refused.Load(), b.outcomes.repaired.Load(), b.outcomes.whole.Load())
@@ -49,6 +67,8 @@ type battery struct {
 	seed      uint64
 	flips     int // in all specimens; 0: every bit
 	scale     int // of the other faults
+	piece     piece
+	planned   int // of the specimen that was planned last
 	specimens []*specimen
 	outcomes  outcomes
 	tried     atomic.Int64
@@ -64,6 +84,11 @@ func newBattery(t *testing.T) *battery {
 	switch v := os.Getenv("PROGLOG_DAMAGE"); {
 	case v == "all":
 		b.flips, b.scale = 0, 10
+	case strings.Contains(v, "-"):
+		b.flips, b.scale = 0, 10
+		_, err := fmt.Sscanf(v, "%d-%d", &b.piece.from, &b.piece.to)
+		require.NoError(t, err)
+		require.Less(t, b.piece.from, b.piece.to)
 	case v != "":
 		n, err := strconv.Atoi(v)
 		require.NoError(t, err)
@@ -72,6 +97,18 @@ func newBattery(t *testing.T) *battery {
 		b.flips /= 10
 	}
 	return b
+}
+
+// A piece is a part of the list of all faults of all specimens: from one number up
+// to before another.
+type piece struct{ from, to uint64 }
+
+// of returns what the piece has of the faults of a specimen, the first of which has
+// the number at.
+func (p piece) of(faults []func() fault, at uint64) []func() fault {
+	end := at + uint64(len(faults))
+	from, to := min(max(p.from, at), end), min(max(p.to, at), end)
+	return faults[from-at : to-at]
 }
 
 // repairEvery is how many faults are tried for one whose repair is, too.
@@ -143,6 +180,7 @@ func (b *battery) plan(s *specimen) (faults []func() fault) {
 		seed := rng.Uint64()
 		others = append(others, func() fault { return s.sectors(seed) }, func() fault { return s.inserted(seed) }, func() fault { return s.pair(seed) })
 	}
+	b.planned = len(bits) + len(others)
 	return append(bits, others...)
 }
 

@@ -80,6 +80,7 @@ type ledgerEntry struct {
 	First    uint64    `json:"first"`
 	Next     uint64    `json:"next"`
 	States   uint64    `json:"states"`
+	Of       uint64    `json:"of,omitempty"` // how many there are in all, if that is known
 	Failures uint64    `json:"failures"`
 	Seconds  float64   `json:"seconds"`
 }

@@ -114,7 +114,7 @@ func (e *Engine) close() error {
 	e.tasks.Wait()
 	var errs []error
 	if !errors.Is(e.Check(), commitlog.ErrStorageFailed) {
-		errs = append(errs, e.checkpoint())
+		errs = append(errs, e.lastCheckpoint())
 	}
 	errs = append(errs, c.journal.Close(), e.segments.Close())
 	if e.watch != nil {
@@ -125,6 +125,17 @@ func (e *Engine) close() error {
 		return fmt.Errorf("close the data directory: %w", err)
 	}
 	return nil
+}
+
+// lastCheckpoint spares the next start the journal. A disk without room for it is
+// no failure: what is acked is in the journal, and that start goes on from there.
+func (e *Engine) lastCheckpoint() error {
+	err := e.checkpoint()
+	if isFull(err) {
+		e.options.Logger.Warn("no room for the last checkpoint: the journal keeps what it would have written, and the next start reads it", "error", err)
+		return nil
+	}
+	return err
 }
 
 // space knows whether there is room for more records.

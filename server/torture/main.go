@@ -37,10 +37,10 @@ func main() {
 
 // settings are the flags.
 type settings struct {
-	bin, trials, ledger, dir string
-	cycles                   int
-	seed                     uint64
-	strict                   bool
+	bin, trials, ledger, dir, commit string
+	cycles                           int
+	seed                             uint64
+	strict                           bool
 }
 
 // run does what the flags say. It goes on with the next trial after a failure, so
@@ -53,6 +53,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.IntVar(&s.cycles, "cycles", 10, "cycles of each trial")
 	flags.Uint64Var(&s.seed, "seed", 0, "seed of the first cycle; 0: behind those that the ledger has of the trial, or 1")
 	flags.StringVar(&s.ledger, "ledger", "", "`file` that gets a line for each trial; empty: none")
+	flags.StringVar(&s.commit, "commit", "", "what the ledger is to say that the binary was built from; empty: what the binary says")
 	flags.StringVar(&s.dir, "dir", "", "`directory` on a real disk for the data; empty: the system's for temporary files")
 	flags.BoolVar(&s.strict, "strict", strict(), "a trial that this machine cannot run is a failure")
 	if err := flags.Parse(args); err != nil {

@@ -30,7 +30,7 @@ func cyclesOf(name string) int {
 	switch name {
 	case "kill":
 		return 20
-	case "power-ext4", "power-xfs":
+	case "verify", "power-ext4", "power-xfs":
 		return 10
 	case "full-tmpfs", "full-ext4", "full-sudden":
 		return 2
@@ -50,9 +50,6 @@ func TestTrials(t *testing.T) {
 	bin, err := filepath.Abs(bin)
 	require.NoError(t, err)
 	for _, row := range trial.All() {
-		if row.Deep {
-			continue
-		}
 		t.Run(row.Name, func(t *testing.T) {
 			cycles := cyclesOf(row.Name)
 			tally, err := row.Run(t.Context(), &trial.Env{Bin: bin, Dir: t.TempDir(), Out: t.Output()}, 1, cycles)

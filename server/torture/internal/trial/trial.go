@@ -46,7 +46,6 @@ func (u *Unavailable) Error() string { return u.Why }
 type Trial struct {
 	Name string
 	Says string
-	Deep bool // it takes more cycles than a plain test run has to say anything
 	Run  func(ctx context.Context, env *Env, seed uint64, cycles int) (Tally, error)
 }
 
@@ -54,7 +53,7 @@ type Trial struct {
 func All() []Trial {
 	return append([]Trial{
 		{Name: "kill", Says: "SIGKILL, SIGSTOP and SIGTERM under writers and tails", Run: Kill},
-		{Name: "verify", Says: "SIGKILL under writers, tails and trims, and proglog verify before the next start", Deep: true, Run: Verify},
+		{Name: "verify", Says: "SIGKILL under writers, tails and trims, and proglog verify before the next start", Run: Verify},
 		{Name: "lock", Says: "a second server on a data directory, and a LOCK that a killed one left", Run: Lock},
 		{Name: "histories", Says: "concurrent calls over every protocol under faults, checked for linearizability", Run: Histories},
 	}, machineTrials()...)
