@@ -39,6 +39,9 @@ type produceConfig struct {
 	maxValue     int
 	printOffsets bool
 	noIdentity   bool
+	producerID   string
+	epoch        uint64
+	headers      headers
 	giveUp       time.Duration
 }
 
@@ -56,16 +59,15 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	fs.BoolVar(&config.printOffsets, "print-offsets", false, "print the offset of every record when it is acknowledged, one to a line")
 	fs.BoolVar(&config.noIdentity, "no-identity", false, "send nothing twice: stop at the first failure, also one that could pass")
 	fs.DurationVar(&config.giveUp, "give-up-after", produceGiveUpAfter, "how long to try to go on without success, a `duration`")
+	fs.Var(&config.headers, "header", "a header for every record, `NAME=VALUE`; may be given several times, by its variable once")
+	fs.StringVar(&config.producerID, "producer-id", "", "write under this `id`: the server then refuses whoever writes under it with a lower epoch; empty: a random one")
+	fs.Uint64Var(&config.epoch, "epoch", 0, "`number` of this life of the --producer-id: each run needs a higher one than the last, or what it sends is taken for a repetition")
 	files, code, ok := parseMixed(fs, args)
 	if !ok {
 		return code
 	}
-	if config.format != formatLines && config.format != formatFile && config.format != formatDelimited {
-		fmt.Fprintf(stderr, "proglog produce: --format is %q: use lines, file or delimited%s\n", config.format, formatTwin(config.format))
-		return exitUsage
-	}
-	if config.maxValue < 1 {
-		fmt.Fprintf(stderr, "proglog produce: --max-value-bytes is %d: it must be at least 1\n", config.maxValue)
+	if err := config.check(); err != nil {
+		fmt.Fprintf(stderr, "proglog produce: %v\n", err)
 		return exitUsage
 	}
 	limits := proglog.DefaultLimits()
@@ -84,13 +86,7 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		return exitFailed
 	}
 	// An interrupt ends the reading; what is in flight then may still arrive.
-	options := []proglog.ProducerOption{
-		proglog.InLog(config.log), proglog.MaxBatch(produceBatchRecords, produceBatchBytes), proglog.GiveUpAfter(config.giveUp),
-	}
-	if config.noIdentity {
-		options = append(options, proglog.WithoutIdentity())
-	}
-	p, err := client.NewProducer(context.WithoutCancel(ctx), options...)
+	p, err := client.NewProducer(context.WithoutCancel(ctx), config.options()...)
 	if err != nil {
 		printFailure(stderr, "produce", config.addr, err)
 		return exitFailed
@@ -98,6 +94,35 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the offsets may leave; the records go on
 	f := &feed{config: config, files: files, stdin: stdin, producer: p}
 	return f.run(ctx, stdout, stderr)
+}
+
+// check says what is wrong with the flags.
+func (c *produceConfig) check() error {
+	switch {
+	case c.format != formatLines && c.format != formatFile && c.format != formatDelimited:
+		return fmt.Errorf("--format is %q: use lines, file or delimited%s", c.format, formatTwin(c.format))
+	case c.maxValue < 1:
+		return fmt.Errorf("--max-value-bytes is %d: it must be at least 1", c.maxValue)
+	case c.noIdentity && c.producerID != "":
+		return errors.New("--no-identity and --producer-id exclude each other")
+	case c.epoch > 0 && c.producerID == "":
+		return errors.New("--epoch needs a --producer-id, whose epoch it is")
+	}
+	return nil
+}
+
+// options turns the flags into those of the producer.
+func (c *produceConfig) options() []proglog.ProducerOption {
+	options := []proglog.ProducerOption{
+		proglog.InLog(c.log), proglog.MaxBatch(produceBatchRecords, produceBatchBytes), proglog.GiveUpAfter(c.giveUp),
+	}
+	switch {
+	case c.noIdentity:
+		options = append(options, proglog.WithoutIdentity())
+	case c.producerID != "":
+		options = append(options, proglog.Identity(c.producerID, c.epoch))
+	}
+	return options
 }
 
 // checkFiles looks for the inputs before anything is sent, so that a slip in one
@@ -211,7 +236,7 @@ func (f *feed) readInput(ctx context.Context, name string, before uint64) (n uin
 		if err != nil {
 			return n, fmt.Errorf("%s: %w", f.place(before+n), err)
 		}
-		future, err := f.producer.Send(ctx, proglog.Record{Value: value})
+		future, err := f.producer.Send(ctx, proglog.Record{Value: value, Headers: f.config.headers})
 		if err != nil {
 			return n, fmt.Errorf("%s: %w", f.place(before+n), err)
 		}

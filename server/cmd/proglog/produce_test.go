@@ -276,3 +276,48 @@ func TestInputThatFails(t *testing.T) {
 		assert.ErrorContains(t, err, "the disk is gone", format)
 	}
 }
+
+// Goal: --header gives every record a header, each time that it is given and in
+// this order; its variable gives one.
+func TestProduceHeaders(t *testing.T) {
+	addr := startServer(t, &hookedEngine{})
+	requireOK(t, "produce", "1\n2\n", "--addr", addr, "--header", "a=x=y", "--header", "b=", "--header", "a=\xff")
+	want := `"headers":[{"name":"a","text":"x=y"},{"name":"b","text":""},{"name":"a","value":"/w=="}]`
+	out := requireOK(t, "consume", "", "--addr", addr, "--format", "json")
+	assert.Equal(t, 2, strings.Count(out, want), out)
+
+	t.Setenv("PROGLOG_HEADER", "from=env")
+	requireOK(t, "produce", "3\n", "--addr", addr)
+	assert.Contains(t, requireOK(t, "consume", "", "--addr", addr, "--from", "-1", "--format", "json"), `"headers":[{"name":"from","text":"env"}]`)
+
+	r := runCommand(t, "produce", "4\n", "--addr", addr, "--header", "nothing")
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "use NAME=VALUE")
+}
+
+// Goal: with --producer-id a higher --epoch fences a lower one, and the same one
+// appends nothing twice.
+func TestProduceUnderAnIdentity(t *testing.T) {
+	s := startServe(t, "--data-dir", t.TempDir())
+	addr := "http://" + s.addr
+	as := func(epoch string) []string { return []string{"--addr", addr, "--producer-id", "w", "--epoch", epoch} }
+	requireOK(t, "produce", "1\n", as("3")...)
+	assert.Equal(t, "0\n", requireOK(t, "produce", "1\n", append(as("3"), "--print-offsets")...), "a repetition")
+	t.Setenv("PROGLOG_PRODUCER_ID", "w")
+	t.Setenv("PROGLOG_EPOCH", "4")
+	requireOK(t, "produce", "2\n", "--addr", addr)
+	r := runCommand(t, "produce", "3\n", as("3")...)
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.stderr, "PRODUCER_FENCED")
+	assert.Contains(t, r.stderr, "epoch 4 is in force")
+	assert.Equal(t, "1\n2\n", requireOK(t, "consume", "", "--addr", addr))
+
+	r = runCommand(t, "produce", "", "--addr", addr, "--no-identity")
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "exclude each other")
+	r = runCommand(t, "produce", "", "--addr", addr, "--producer-id", "")
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "--epoch needs a --producer-id")
+	code, log := s.end(t)
+	require.Equal(t, exitOK, code, log)
+}
