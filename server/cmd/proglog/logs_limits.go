@@ -1,42 +1,92 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
-
-	"connectrpc.com/connect/v2"
-	"connectrpc.com/connect/v2/connecthttp"
-
-	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
-	"github.com/proglog/proglog/sdk/go/gen/log/v1/logv1connect"
 )
 
-// bounds are the limits in force on a server, and what its engine can do. They
-// hold for all of its logs.
+// bounds are the limits in force on a server, and what its engine can do, as JSON
+// of the wire has them. They hold for all of its logs.
 type bounds struct {
-	limits       *logv1.Limits
-	capabilities *logv1.Capabilities
+	Limits struct {
+		ValueBytes      uint64       `json:"valueBytes,string"`
+		Headers         uint32       `json:"headers"`
+		HeaderBytes     uint64       `json:"headerBytes,string"`
+		BatchRecords    uint32       `json:"batchRecords"`
+		BatchBytes      uint64       `json:"batchBytes,string"`
+		ResponseBytes   uint64       `json:"responseBytes,string"`
+		MaxRecords      uint32       `json:"maxRecords"`
+		Wait            wireDuration `json:"wait"`
+		MinHeartbeat    wireDuration `json:"minHeartbeat"`
+		MaxHeartbeat    wireDuration `json:"maxHeartbeat"`
+		ProducerIDBytes uint32       `json:"producerIdBytes"`
+		PageSize        uint32       `json:"pageSize"`
+	} `json:"limits"`
+	Capabilities struct {
+		ExpectedOffset bool `json:"expectedOffset"`
+		Producers      bool `json:"producers"`
+		NamedLogs      bool `json:"namedLogs"`
+		Trim           bool `json:"trim"`
+		Seal           bool `json:"seal"`
+		FromTime       bool `json:"fromTime"`
+	} `json:"capabilities"`
 }
 
-// askBounds asks a server for its bounds, beside the description of a log that is
-// there.
+// wireDuration is a duration as the wire has it in JSON: "90s".
+type wireDuration time.Duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *wireDuration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	*d = wireDuration(parsed)
+	return err
+}
+
+func (d wireDuration) String() string { return time.Duration(d).String() }
+
+// askBounds asks a server for its bounds, which the SDK keeps to itself: as curl
+// would, beside the description of a log that is there.
 func askBounds(ctx context.Context, addr, log string) (*bounds, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	defer transport.CloseIdleConnections()
-	client := logv1connect.NewLogClient(connect.NewClient(
-		connecthttp.NewTransport(&http.Client{Transport: transport}, strings.TrimRight(addr, "/"))))
 	ctx, cancel := context.WithTimeout(ctx, boundsTimeout)
 	defer cancel()
-	ctx, _ = connect.NewClientContext(ctx)
-	res, err := client.GetLog(ctx, &logv1.GetLogRequest{Log: log})
+	body, err := json.Marshal(map[string]string{"log": log})
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(addr, "/")+"/log.v1.Log/GetLog", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	defer transport.CloseIdleConnections()
+	res, err := (&http.Client{Transport: transport}).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the limits: %w", err)
 	}
-	return &bounds{res.GetLimits(), res.GetCapabilities()}, nil
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, boundsBytes))
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("HTTP status %s: %s", res.Status, answer)
+	}
+	var b bounds
+	if err == nil {
+		err = json.Unmarshal(answer, &b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask for the limits: %w", err)
+	}
+	return &b, nil
 }
+
+// boundsBytes is more than the answer has.
+const boundsBytes = 1 << 20
 
 // boundsTimeout is how long the bounds are waited for, from a server that has just
 // answered.
@@ -69,41 +119,41 @@ type jsonCapabilities struct {
 }
 
 func (b *bounds) json() (*jsonLimits, *jsonCapabilities) {
-	l, c := b.limits, b.capabilities
+	l, c := &b.Limits, &b.Capabilities
 	return &jsonLimits{
-			ValueBytes: l.GetValueBytes(), Headers: l.GetHeaders(), HeaderBytes: l.GetHeaderBytes(),
-			BatchRecords: l.GetBatchRecords(), BatchBytes: l.GetBatchBytes(),
-			ResponseBytes: l.GetResponseBytes(), MaxRecords: l.GetMaxRecords(), Wait: l.GetWait().AsDuration().String(),
-			MinHeartbeat: l.GetMinHeartbeat().AsDuration().String(), MaxHeartbeat: l.GetMaxHeartbeat().AsDuration().String(),
-			ProducerIDBytes: l.GetProducerIdBytes(), PageSize: l.GetPageSize(),
+			ValueBytes: l.ValueBytes, Headers: l.Headers, HeaderBytes: l.HeaderBytes,
+			BatchRecords: l.BatchRecords, BatchBytes: l.BatchBytes,
+			ResponseBytes: l.ResponseBytes, MaxRecords: l.MaxRecords, Wait: l.Wait.String(),
+			MinHeartbeat: l.MinHeartbeat.String(), MaxHeartbeat: l.MaxHeartbeat.String(),
+			ProducerIDBytes: l.ProducerIDBytes, PageSize: l.PageSize,
 		}, &jsonCapabilities{
-			ExpectedOffset: c.GetExpectedOffset(), Producers: c.GetProducers(), NamedLogs: c.GetNamedLogs(),
-			Trim: c.GetTrim(), Seal: c.GetSeal(), FromTime: c.GetFromTime(),
+			ExpectedOffset: c.ExpectedOffset, Producers: c.Producers, NamedLogs: c.NamedLogs,
+			Trim: c.Trim, Seal: c.Seal, FromTime: c.FromTime,
 		}
 }
 
 // rows prints the bounds for people.
 func (b *bounds) rows(row func(name string, value any)) {
-	l, c := b.limits, b.capabilities
+	l, c := &b.Limits, &b.Capabilities
 	row("a record takes", fmt.Sprintf("a value of %s, %d headers of together %s",
-		shownBytes(l.GetValueBytes()), l.GetHeaders(), shownBytes(l.GetHeaderBytes())))
-	row("a batch takes", fmt.Sprintf("%d records, of together %s", l.GetBatchRecords(), shownBytes(l.GetBatchBytes())))
-	row("a response has", fmt.Sprintf("%d records, of together %s", l.GetMaxRecords(), shownBytes(l.GetResponseBytes())))
-	row("a read waits", l.GetWait().AsDuration())
-	row("heartbeats come", fmt.Sprintf("every %v to %v", l.GetMinHeartbeat().AsDuration(), l.GetMaxHeartbeat().AsDuration()))
-	row("a producer's id has", fmt.Sprintf("%d bytes", l.GetProducerIdBytes()))
-	row("a page of logs has", l.GetPageSize())
+		shownBytes(l.ValueBytes), l.Headers, shownBytes(l.HeaderBytes)))
+	row("a batch takes", fmt.Sprintf("%d records, of together %s", l.BatchRecords, shownBytes(l.BatchBytes)))
+	row("a response has", fmt.Sprintf("%d records, of together %s", l.MaxRecords, shownBytes(l.ResponseBytes)))
+	row("a read waits", l.Wait)
+	row("heartbeats come", fmt.Sprintf("every %v to %v", l.MinHeartbeat, l.MaxHeartbeat))
+	row("a producer's id has", fmt.Sprintf("%d bytes", l.ProducerIDBytes))
+	row("a page of logs has", l.PageSize)
 	var can []string
 	for _, f := range []struct {
 		has  bool
 		name string
 	}{
-		{c.GetExpectedOffset(), "expected offset"},
-		{c.GetProducers(), "producers"},
-		{c.GetNamedLogs(), "named logs"},
-		{c.GetTrim(), "trim"},
-		{c.GetSeal(), "seal"},
-		{c.GetFromTime(), "from time"},
+		{c.ExpectedOffset, "expected offset"},
+		{c.Producers, "producers"},
+		{c.NamedLogs, "named logs"},
+		{c.Trim, "trim"},
+		{c.Seal, "seal"},
+		{c.FromTime, "from time"},
 	} {
 		if f.has {
 			can = append(can, f.name)

@@ -42,6 +42,7 @@ type produceConfig struct {
 	producerID   string
 	epoch        uint64
 	headers      headers
+	expected     offset
 	giveUp       time.Duration
 }
 
@@ -62,6 +63,7 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	fs.Var(&config.headers, "header", "a header for every record, `NAME=VALUE`; may be given several times, by its variable once")
 	fs.StringVar(&config.producerID, "producer-id", "", "write under this `id`: the server then refuses whoever writes under it with a lower epoch; empty: a random one")
 	fs.Uint64Var(&config.epoch, "epoch", 0, "`number` of this life of the --producer-id: each run needs a higher one than the last, or what it sends is taken for a repetition")
+	fs.Var(&config.expected, "expected-offset", "append only if the first record gets this `offset` and the others those behind it; stop where somebody else has written")
 	files, code, ok := parseMixed(fs, args)
 	if !ok {
 		return code
@@ -86,7 +88,7 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		return exitFailed
 	}
 	// An interrupt ends the reading; what is in flight then may still arrive.
-	p, err := client.NewProducer(context.WithoutCancel(ctx), config.options()...)
+	p, err := config.appender(context.WithoutCancel(ctx), client)
 	if err != nil {
 		printFailure(stderr, "produce", config.addr, err)
 		return exitFailed
@@ -105,10 +107,21 @@ func (c *produceConfig) check() error {
 		return fmt.Errorf("--max-value-bytes is %d: it must be at least 1", c.maxValue)
 	case c.noIdentity && c.producerID != "":
 		return errors.New("--no-identity and --producer-id exclude each other")
+	case c.noIdentity && c.expected.given:
+		return errors.New("--no-identity and --expected-offset exclude each other")
 	case c.epoch > 0 && c.producerID == "":
 		return errors.New("--epoch needs a --producer-id, whose epoch it is")
 	}
 	return nil
+}
+
+// appender makes what takes the records.
+func (c *produceConfig) appender(ctx context.Context, client *proglog.Client) (appender, error) {
+	if c.expected.given {
+		return newChain(ctx, client, c), nil
+	}
+	p, err := client.NewProducer(ctx, c.options()...)
+	return pipeline{p}, err
 }
 
 // options turns the flags into those of the producer.
@@ -146,8 +159,8 @@ type feed struct {
 	config   produceConfig
 	files    []string
 	stdin    io.Reader
-	producer *proglog.Producer
-	futures  chan proglog.Future // of all records, in order, if they are printed; never closed
+	producer appender
+	futures  chan future // of all records, in order, if they are printed; never closed
 
 	mu     sync.Mutex
 	inputs []inputStart
@@ -163,7 +176,7 @@ type inputStart struct {
 func (f *feed) run(ctx context.Context, stdout, stderr io.Writer) int {
 	printed := make(chan error, 1)
 	if f.config.printOffsets {
-		f.futures = make(chan proglog.Future, offsetsWaiting)
+		f.futures = make(chan future, offsetsWaiting)
 		go func() { printed <- printOffsets(stdout, f.futures, f.producer) }()
 	} else {
 		close(printed)
@@ -269,6 +282,9 @@ func (f *feed) place(record uint64) string {
 // report says what failed, what is in the log, and what is unknown.
 func (f *feed) report(w io.Writer, err error) {
 	printFailure(w, "produce", f.config.addr, err)
+	if e, ok := errors.AsType[*proglog.Error](err); ok && e.Reason == proglog.ReasonOffsetMismatch {
+		fmt.Fprintf(w, "  the log's next offset is %d: `proglog consume --from` shows what is there\n", e.NextOffset)
+	}
 	o := f.producer.Outcome()
 	switch {
 	case o.Acked > 0:
