@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -20,6 +21,7 @@ const (
 	benchValueBytes = 100
 	benchDuration   = 5 * time.Second
 	benchRecords    = 10_000_000
+	benchGiveUp     = 10 * time.Second
 )
 
 // benchConfig is what the flags of bench say.
@@ -30,6 +32,7 @@ type benchConfig struct {
 	valueSize int
 	duration  time.Duration
 	records   uint64
+	giveUp    time.Duration
 }
 
 // benchHeader is what every value begins with, for the audit: the run, the
@@ -47,14 +50,15 @@ func bench(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wr
 	var config benchConfig
 	fs := newFlags("bench", "bench [flags]\n\n"+
 		"Appends records for a while, prints how fast that was, and then reads back\n"+
-		"every record that was acknowledged. The records stay in the log: give it one\n"+
-		"of its own.", stderr)
+		"every record that was acknowledged, also after a failure or an interrupt. The\n"+
+		"records stay in the log: give it one of its own.", stderr)
 	config.register(fs)
 	fs.IntVar(&config.producers, "producers", benchProducers, "callers at the same time, a `count`")
 	fs.IntVar(&config.inFlight, "in-flight", benchInFlight, "records that each of them has unacknowledged, a `count`: 1 waits for each ack")
 	fs.IntVar(&config.valueSize, "value-bytes", benchValueBytes, "size of a value, in `bytes`, at least 24")
 	fs.DurationVar(&config.duration, "duration", benchDuration, "how long to append, a `duration`")
 	fs.Uint64Var(&config.records, "records", benchRecords, "the most records to append, a `count`")
+	fs.DurationVar(&config.giveUp, "give-up-after", benchGiveUp, "how long to try to go on without success, and to wait for the server before what it acknowledged is read back, a `duration`")
 	others, code, ok := parseMixed(fs, args)
 	if !ok {
 		return code
@@ -71,11 +75,31 @@ func bench(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Wr
 	}
 	defer client.Close()
 	run := &benchRun{config: config, client: client, id: rand.Uint64()}
-	if err := run.all(ctx, stdout); err != nil {
-		printFailure(stderr, "bench", config.addr, err)
+	failures := run.all(ctx, stdout)
+	for _, err := range failures {
+		printBenchFailure(stderr, config.addr, err)
+	}
+	if len(failures) > 0 {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// printBenchFailure is printFailure with hints that name what bench can be told.
+func printBenchFailure(w io.Writer, addr string, err error) {
+	hint := ""
+	switch proglog.ReasonOf(err) {
+	case proglog.ReasonOffsetTrimmed:
+		hint = "--log names a log that keeps its records, `proglog logs create NAME` makes one; fewer --records and a shorter --duration leave less to remove"
+	case proglog.ReasonDataDamaged:
+		hint = "`proglog verify` tells of all damage; --log names another log"
+	case proglog.ReasonTooLarge:
+		hint = "--value-bytes sets the size of the values; `proglog serve` sets the limits"
+	default:
+		printFailure(w, "bench", addr, err)
+		return
+	}
+	fmt.Fprintf(w, "proglog bench: %v\n  %s\n", err, hint)
 }
 
 // benchRun is one run of bench.
@@ -83,29 +107,54 @@ type benchRun struct {
 	config benchConfig
 	client *proglog.Client
 	id     uint64
-	first  uint64 // the log's next offset before the run
-	acks   [][]acked
+	first  uint64    // the log's next offset before the run
+	acks   [][]acked // of each producer: its records 0, 1, 2, …
+
+	broken  bool   // the load failed: a record may be in the log without an ack
+	unacked uint64 // such records
 }
 
-// all loads, reports and audits.
-func (b *benchRun) all(ctx context.Context, out io.Writer) error {
+// all loads, reports and audits. A failure of the load takes nothing from the
+// other two: what was acknowledged has to be in the log whatever came after.
+func (b *benchRun) all(ctx context.Context, out io.Writer) (failures []error) {
 	info, err := b.client.DescribeLog(ctx, b.config.log)
 	if err != nil {
-		return err
+		return []error{err}
 	}
 	b.first = info.NextOffset
 	began := time.Now()
 	if err := b.load(ctx); err != nil {
-		return err
+		b.broken = true
+		failures = append(failures, err)
 	}
 	b.report(out, time.Since(began), info.Durability)
 	began = time.Now()
+	ctx = context.WithoutCancel(ctx) // an interrupt ends the load; a second one ends the process
+	if b.broken {
+		b.awaitServer(ctx)
+	}
 	n, err := b.audit(ctx)
 	if err != nil {
-		return fmt.Errorf("audit: %w", err)
+		return append(failures, fmt.Errorf("audit: %w", err))
 	}
-	_, err = fmt.Fprintf(out, "audit      %d acknowledged records read back in %.2f s, each at its offset with its bytes\n", n, time.Since(began).Seconds())
-	return err
+	if _, err = fmt.Fprintf(out, "audit      %d acknowledged records read back in %.2f s, each at its offset with its bytes\n", n, time.Since(began).Seconds()); err != nil {
+		failures = append(failures, err)
+	}
+	if b.unacked > 0 {
+		fmt.Fprintf(out, "           %d more are in the log without an ack: the failure came between\n", b.unacked)
+	}
+	return failures
+}
+
+// awaitServer waits until the server answers again, but not for ever: the audit
+// then says that it does not.
+func (b *benchRun) awaitServer(ctx context.Context) {
+	for until := time.Now().Add(b.config.giveUp); time.Now().Before(until); {
+		_, err := b.client.DescribeLog(ctx, b.config.log) // it pauses between its tries
+		if proglog.CodeOf(err) != proglog.CodeUnavailable {
+			return
+		}
+	}
 }
 
 // load appends until the time is over or there are enough.
@@ -121,7 +170,8 @@ func (b *benchRun) load(ctx context.Context) error {
 			if uint64(i) < b.config.records%uint64(b.config.producers) {
 				share++
 			}
-			if failures[i] = b.append(ctx, loading, i, share); failures[i] != nil {
+			// What was sent is waited for, also after an interrupt.
+			if failures[i] = b.append(context.WithoutCancel(ctx), loading, i, share); failures[i] != nil {
 				cancel()
 			}
 		})
@@ -129,10 +179,13 @@ func (b *benchRun) load(ctx context.Context) error {
 	wg.Wait()
 	for _, err := range failures {
 		if err != nil {
-			return err
+			return fmt.Errorf("load: %w", err)
 		}
 	}
-	return ctx.Err()
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return nil
 }
 
 // append is one caller: it stops when loading ends, but waits for what it sent.
@@ -148,7 +201,12 @@ func (b *benchRun) append(ctx, loading context.Context, producer int, share uint
 		}
 		return nil
 	}
-	p, err := b.client.NewProducer(ctx, proglog.InLog(b.config.log))
+	return b.pipeline(ctx, loading, producer, share)
+}
+
+// pipeline is append with several records unacknowledged.
+func (b *benchRun) pipeline(ctx, loading context.Context, producer int, share uint64) error {
+	p, err := b.client.NewProducer(ctx, proglog.InLog(b.config.log), proglog.GiveUpAfter(b.config.giveUp))
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ type consumeConfig struct {
 	from   string
 	follow bool
 	count  uint64
+	until  offset
+	logID  string
 	format string
 }
 
@@ -36,6 +38,8 @@ func consume(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.
 	fs.StringVar(&config.from, "from", "earliest", "where to `start`: earliest, an offset, -N for the last N records, end for those to come, or a time such as 2026-01-31T12:00:00Z")
 	fs.BoolVar(&config.follow, "follow", false, "at the end wait for more, until interrupted")
 	fs.Uint64Var(&config.count, "n", 0, "stop after this many records, a `count`; 0: no bound")
+	fs.Var(&config.until, "until", "stop before this `offset`; with --follow, wait until the records below it are there")
+	fs.StringVar(&config.logID, "log-id", "", "read only the log with this identity, an `id` as logs describe tells; another log of the name is a failure")
 	fs.StringVar(&config.format, "format", formatLines,
 		"`format` of the output: lines (each value with a newline), json (an object to a line), delimited (each value with its length as a varint in front); produce reads the same variable")
 	others, code, ok := parseMixed(fs, args)
@@ -82,6 +86,12 @@ func (c *consumeConfig) check(others []string) ([]proglog.ReadOption, recordWrit
 	}
 	if c.count > 0 {
 		options = append(options, proglog.BatchRecords(uint32(min(c.count, proglog.DefaultReadRecords))))
+	}
+	if c.until.given {
+		options = append(options, proglog.Until(c.until.value))
+	}
+	if c.logID != "" {
+		options = append(options, proglog.OnlyLog(c.logID))
 	}
 	write := newRecordWriter(c.format)
 	if write == nil {

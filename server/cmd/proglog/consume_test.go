@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"strings"
 	"testing"
@@ -20,6 +21,8 @@ func TestConsumeBounds(t *testing.T) {
 		"": "0\n1\n2\n3\n4\n", "--from earliest": "0\n1\n2\n3\n4\n", "--from 3": "3\n4\n", "--from 5": "",
 		"--from end": "", "--from -2": "3\n4\n", "--from -9": "0\n1\n2\n3\n4\n", "-n 2": "0\n1\n",
 		"-n 9 --from 3": "3\n4\n", "-n 2 --follow": "0\n1\n", "--from 1 -n 1": "1\n",
+		"--until 0": "", "--until 2": "0\n1\n", "--from 1 --until 3": "1\n2\n", "--from 3 --until 2": "", "--until 99": "0\n1\n2\n3\n4\n",
+		"--until 3 --follow": "0\n1\n2\n", "--from -2 --until 4": "3\n", "--until 3 -n 1": "0\n", "--until 2 -n 9": "0\n1\n",
 	} {
 		assert.Equal(t, want, requireOK(t, "consume", "", append([]string{"--addr", addr}, strings.Fields(args)...)...), args)
 	}
@@ -60,4 +63,50 @@ func TestConsumeFollow(t *testing.T) {
 	interrupt()
 	assert.Equal(t, exitOK, <-code, stderr.String())
 	assert.Equal(t, exitFailed, consume(ctx, []string{"--addr", addr}, nil, io.Discard, io.Discard))
+}
+
+// Goal: consume --until --follow waits for what is below the offset; the variables
+// of both flags work, and what is no offset is told.
+func TestConsumeUntilFollows(t *testing.T) {
+	addr := startServer(t, &hookedEngine{})
+	t.Setenv("PROGLOG_UNTIL", "2")
+	r, w := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- consume(t.Context(), []string{"--addr", addr, "--follow"}, nil, w, io.Discard)
+		_ = w.Close() // it cannot fail
+	}()
+	requireOK(t, "produce", "0\n", "--addr", addr)
+	requireOK(t, "produce", "1\n2\n", "--addr", addr)
+	got, err := io.ReadAll(r)
+	require.NoError(t, err)
+	assert.Equal(t, "0\n1\n", string(got))
+	assert.Equal(t, exitOK, <-code)
+
+	bad := runCommand(t, "consume", "", "--addr", addr, "--until", "-1")
+	assert.Equal(t, exitUsage, bad.code)
+	assert.Contains(t, bad.stderr, "is not an offset")
+}
+
+// Goal: with --log-id only the log with this identity is read.
+func TestConsumeOnlyLog(t *testing.T) {
+	addr := startServer(t, &hookedEngine{})
+	id := func() string {
+		var described jsonLog
+		require.NoError(t, json.Unmarshal([]byte(requireOK(t, "logs", "", "describe", "a", "--json", "--addr", addr)), &described))
+		return described.ID
+	}
+	requireOK(t, "logs", "", "create", "a", "--addr", addr)
+	requireOK(t, "produce", "0\n", "--addr", addr, "--log", "a")
+	first := id()
+	t.Setenv("PROGLOG_LOG_ID", first)
+	assert.Equal(t, "0\n", requireOK(t, "consume", "", "--addr", addr, "--log", "a"))
+	requireOK(t, "logs", "", "delete", "a", "--addr", addr)
+	requireOK(t, "logs", "", "create", "a", "--addr", addr)
+	requireOK(t, "produce", "1\n", "--addr", addr, "--log", "a")
+	r := runCommand(t, "consume", "", "--addr", addr, "--log", "a")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Empty(t, r.stdout)
+	assert.Contains(t, r.stderr, "LOG_CHANGED")
+	assert.Equal(t, "1\n", requireOK(t, "consume", "", "--addr", addr, "--log", "a", "--log-id", id()))
 }

@@ -18,7 +18,7 @@ type logsConfig struct {
 	addr     string
 	json     bool
 	maxAge   time.Duration
-	maxBytes uint64
+	maxBytes int64
 	retain   bool // one of the two above was given
 }
 
@@ -38,7 +38,7 @@ func logsActions() []logsAction {
 	return []logsAction{
 		{"list", "[PREFIX]", "list the logs whose names begin so", 0, 1, false, (*logsRun).list},
 		{"create", "NAME", "make a log", 1, 1, true, (*logsRun).create},
-		{"describe", "[NAME]", "describe a log; without a name the default log", 0, 1, false, (*logsRun).describe},
+		{"describe", "[NAME]", "describe a log, the limits in force and what the server can do; without a name the default log", 0, 1, false, (*logsRun).describe},
 		{"retain", "NAME", "change how long a log keeps records; without a flag for ever", 1, 1, true, (*logsRun).retainLog},
 		{"trim", "NAME OFFSET", "remove the records below an offset; '' is the default log", 2, 2, false, (*logsRun).trim},
 		{"seal", "NAME", "let a log take no more records, ever", 1, 1, false, (*logsRun).seal},
@@ -51,6 +51,7 @@ type logsRun struct {
 	config logsConfig
 	client *proglog.Client
 	out    io.Writer
+	bounds *bounds // of the server, to print with a log; nil: they are not
 }
 
 // logs administers the logs of a server.
@@ -89,7 +90,7 @@ func runLogs(ctx context.Context, action logsAction, args []string, stdout, stde
 	fs.BoolVar(&config.json, "json", false, "print JSON, an object to a line")
 	if action.sets {
 		fs.DurationVar(&config.maxAge, "max-age", 0, "how long records are kept, a `duration`; 0: for ever")
-		fs.Uint64Var(&config.maxBytes, "max-bytes", 0, "how many `bytes` of records are kept; 0: no bound")
+		fs.Var(newSize(&config.maxBytes, 0), "max-bytes", "how many `bytes` of records are kept, such as 1048576, 512KiB, 3MiB or 2GiB; 0: no bound")
 	}
 	others, code, ok := parseMixed(fs, args)
 	if !ok {
@@ -113,7 +114,7 @@ func runLogs(ctx context.Context, action logsAction, args []string, stdout, stde
 		return exitUsage
 	}
 	defer client.Close()
-	if err := action.run(&logsRun{config, client, stdout}, ctx, others); err != nil {
+	if err := action.run(&logsRun{config: config, client: client, out: stdout}, ctx, others); err != nil {
 		printFailure(stderr, name, config.addr, err)
 		return exitFailed
 	}
@@ -159,7 +160,7 @@ func (l *logsRun) create(ctx context.Context, args []string) error {
 }
 
 func (l *logsRun) retention() proglog.LogSetting {
-	return proglog.Retain(proglog.Retention{MaxAge: l.config.maxAge, MaxBytes: l.config.maxBytes})
+	return proglog.Retain(proglog.Retention{MaxAge: l.config.maxAge, MaxBytes: uint64(l.config.maxBytes)})
 }
 
 func (l *logsRun) describe(ctx context.Context, args []string) error {
@@ -169,6 +170,9 @@ func (l *logsRun) describe(ctx context.Context, args []string) error {
 	}
 	info, err := l.client.DescribeLog(ctx, name)
 	if err != nil {
+		return err
+	}
+	if l.bounds, err = askBounds(ctx, l.config.addr, name); err != nil {
 		return err
 	}
 	return l.print(&info)

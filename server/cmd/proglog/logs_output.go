@@ -22,6 +22,17 @@ type jsonLog struct {
 	MaxBytes    uint64     `json:"max_bytes,omitempty"`
 	Durability  string     `json:"durability"`
 	Sealed      bool       `json:"sealed"`
+	Dedup       *jsonDedup `json:"dedup_window,omitempty"`
+
+	Limits       *jsonLimits       `json:"limits,omitempty"`
+	Capabilities *jsonCapabilities `json:"capabilities,omitempty"`
+}
+
+// jsonDedup is how long a log knows a request that comes twice, as JSON.
+type jsonDedup struct {
+	Acks      int    `json:"acks"`
+	MaxAge    string `json:"max_age"`
+	Producers int    `json:"producers"`
 }
 
 // print describes a log, as JSON or for people.
@@ -34,6 +45,12 @@ func (l *logsRun) print(info *proglog.LogInfo) error {
 		}
 		if info.Retention.MaxAge > 0 {
 			j.MaxAge = info.Retention.MaxAge.String()
+		}
+		if d := info.Dedup; d.Acks > 0 {
+			j.Dedup = &jsonDedup{d.Acks, d.MaxAge.String(), d.Producers}
+		}
+		if l.bounds != nil {
+			j.Limits, j.Capabilities = l.bounds.json()
 		}
 		return json.NewEncoder(l.out).Encode(j)
 	}
@@ -58,6 +75,9 @@ func (l *logsRun) print(info *proglog.LogInfo) error {
 	row("sealed", yes(info.Sealed))
 	if d := info.Dedup; d.Acks > 0 {
 		row("retries are known", fmt.Sprintf("the last %d of a producer, %v long, of %d producers", d.Acks, d.MaxAge, d.Producers))
+	}
+	if l.bounds != nil {
+		l.bounds.rows(row)
 	}
 	return w.Flush()
 }

@@ -39,6 +39,10 @@ type produceConfig struct {
 	maxValue     int
 	printOffsets bool
 	noIdentity   bool
+	producerID   string
+	epoch        uint64
+	headers      headers
+	expected     offset
 	giveUp       time.Duration
 }
 
@@ -56,16 +60,16 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	fs.BoolVar(&config.printOffsets, "print-offsets", false, "print the offset of every record when it is acknowledged, one to a line")
 	fs.BoolVar(&config.noIdentity, "no-identity", false, "send nothing twice: stop at the first failure, also one that could pass")
 	fs.DurationVar(&config.giveUp, "give-up-after", produceGiveUpAfter, "how long to try to go on without success, a `duration`")
+	fs.Var(&config.headers, "header", "a header for every record, `NAME=VALUE`; may be given several times, by its variable once")
+	fs.StringVar(&config.producerID, "producer-id", "", "write under this `id`: the server then refuses whoever writes under it with a lower epoch; empty: a random one")
+	fs.Uint64Var(&config.epoch, "epoch", 0, "`number` of this life of the --producer-id: each run needs a higher one than the last, or what it sends is taken for a repetition")
+	fs.Var(&config.expected, "expected-offset", "append only if the first record gets this `offset` and the others those behind it; stop where somebody else has written")
 	files, code, ok := parseMixed(fs, args)
 	if !ok {
 		return code
 	}
-	if config.format != formatLines && config.format != formatFile && config.format != formatDelimited {
-		fmt.Fprintf(stderr, "proglog produce: --format is %q: use lines, file or delimited%s\n", config.format, formatTwin(config.format))
-		return exitUsage
-	}
-	if config.maxValue < 1 {
-		fmt.Fprintf(stderr, "proglog produce: --max-value-bytes is %d: it must be at least 1\n", config.maxValue)
+	if err := config.check(); err != nil {
+		fmt.Fprintf(stderr, "proglog produce: %v\n", err)
 		return exitUsage
 	}
 	limits := proglog.DefaultLimits()
@@ -84,13 +88,7 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		return exitFailed
 	}
 	// An interrupt ends the reading; what is in flight then may still arrive.
-	options := []proglog.ProducerOption{
-		proglog.InLog(config.log), proglog.MaxBatch(produceBatchRecords, produceBatchBytes), proglog.GiveUpAfter(config.giveUp),
-	}
-	if config.noIdentity {
-		options = append(options, proglog.WithoutIdentity())
-	}
-	p, err := client.NewProducer(context.WithoutCancel(ctx), options...)
+	p, err := config.appender(context.WithoutCancel(ctx), client)
 	if err != nil {
 		printFailure(stderr, "produce", config.addr, err)
 		return exitFailed
@@ -98,6 +96,46 @@ func produce(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the offsets may leave; the records go on
 	f := &feed{config: config, files: files, stdin: stdin, producer: p}
 	return f.run(ctx, stdout, stderr)
+}
+
+// check says what is wrong with the flags.
+func (c *produceConfig) check() error {
+	switch {
+	case c.format != formatLines && c.format != formatFile && c.format != formatDelimited:
+		return fmt.Errorf("--format is %q: use lines, file or delimited%s", c.format, formatTwin(c.format))
+	case c.maxValue < 1:
+		return fmt.Errorf("--max-value-bytes is %d: it must be at least 1", c.maxValue)
+	case c.noIdentity && c.producerID != "":
+		return errors.New("--no-identity and --producer-id exclude each other")
+	case c.noIdentity && c.expected.given:
+		return errors.New("--no-identity and --expected-offset exclude each other")
+	case c.epoch > 0 && c.producerID == "":
+		return errors.New("--epoch needs a --producer-id, whose epoch it is")
+	}
+	return nil
+}
+
+// appender makes what takes the records.
+func (c *produceConfig) appender(ctx context.Context, client *proglog.Client) (appender, error) {
+	if c.expected.given {
+		return newChain(ctx, client, c), nil
+	}
+	p, err := client.NewProducer(ctx, c.options()...)
+	return pipeline{p}, err
+}
+
+// options turns the flags into those of the producer.
+func (c *produceConfig) options() []proglog.ProducerOption {
+	options := []proglog.ProducerOption{
+		proglog.InLog(c.log), proglog.MaxBatch(produceBatchRecords, produceBatchBytes), proglog.GiveUpAfter(c.giveUp),
+	}
+	switch {
+	case c.noIdentity:
+		options = append(options, proglog.WithoutIdentity())
+	case c.producerID != "":
+		options = append(options, proglog.Identity(c.producerID, c.epoch))
+	}
+	return options
 }
 
 // checkFiles looks for the inputs before anything is sent, so that a slip in one
@@ -121,8 +159,8 @@ type feed struct {
 	config   produceConfig
 	files    []string
 	stdin    io.Reader
-	producer *proglog.Producer
-	futures  chan proglog.Future // of all records, in order, if they are printed; never closed
+	producer appender
+	futures  chan future // of all records, in order, if they are printed; never closed
 
 	mu     sync.Mutex
 	inputs []inputStart
@@ -138,7 +176,7 @@ type inputStart struct {
 func (f *feed) run(ctx context.Context, stdout, stderr io.Writer) int {
 	printed := make(chan error, 1)
 	if f.config.printOffsets {
-		f.futures = make(chan proglog.Future, offsetsWaiting)
+		f.futures = make(chan future, offsetsWaiting)
 		go func() { printed <- printOffsets(stdout, f.futures, f.producer) }()
 	} else {
 		close(printed)
@@ -211,7 +249,7 @@ func (f *feed) readInput(ctx context.Context, name string, before uint64) (n uin
 		if err != nil {
 			return n, fmt.Errorf("%s: %w", f.place(before+n), err)
 		}
-		future, err := f.producer.Send(ctx, proglog.Record{Value: value})
+		future, err := f.producer.Send(ctx, proglog.Record{Value: value, Headers: f.config.headers})
 		if err != nil {
 			return n, fmt.Errorf("%s: %w", f.place(before+n), err)
 		}
@@ -244,6 +282,9 @@ func (f *feed) place(record uint64) string {
 // report says what failed, what is in the log, and what is unknown.
 func (f *feed) report(w io.Writer, err error) {
 	printFailure(w, "produce", f.config.addr, err)
+	if e, ok := errors.AsType[*proglog.Error](err); ok && e.Reason == proglog.ReasonOffsetMismatch {
+		fmt.Fprintf(w, "  the log's next offset is %d: `proglog consume --from` shows what is there\n", e.NextOffset)
+	}
 	o := f.producer.Outcome()
 	switch {
 	case o.Acked > 0:

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"syscall"
-
-	proglog "github.com/proglog/proglog/sdk/go"
 )
 
 // offsetsWaiting is how many futures may wait to be printed. It is more than a
@@ -18,11 +16,11 @@ const offsetsWaiting = 64 << 10
 // printOffsets prints the offset of every record that is acknowledged, until the
 // producer has ended. It takes every future that comes, whatever happens, since
 // the reading waits for that. The end of a pipe is no error.
-func printOffsets(w io.Writer, futures <-chan proglog.Future, p *proglog.Producer) error {
+func printOffsets(w io.Writer, futures <-chan future, p appender) error {
 	out := bufio.NewWriter(w)
 	var failure error
-	show := func(future proglog.Future) {
-		ack, err := future.Wait(context.Background())
+	show := func(f future) {
+		ack, err := f.Wait(context.Background())
 		if err != nil || failure != nil {
 			return
 		}
@@ -33,8 +31,8 @@ func printOffsets(w io.Writer, futures <-chan proglog.Future, p *proglog.Produce
 	seen := uint64(0)
 	for running := true; running; {
 		select {
-		case future := <-futures:
-			show(future)
+		case f := <-futures:
+			show(f)
 			seen++
 		case <-p.Done():
 			running = false

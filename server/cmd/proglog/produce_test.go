@@ -276,3 +276,104 @@ func TestInputThatFails(t *testing.T) {
 		assert.ErrorContains(t, err, "the disk is gone", format)
 	}
 }
+
+// Goal: --header gives every record a header, each time that it is given and in
+// this order; its variable gives one.
+func TestProduceHeaders(t *testing.T) {
+	addr := startServer(t, &hookedEngine{})
+	requireOK(t, "produce", "1\n2\n", "--addr", addr, "--header", "a=x=y", "--header", "b=", "--header", "a=\xff")
+	want := `"headers":[{"name":"a","text":"x=y"},{"name":"b","text":""},{"name":"a","value":"/w=="}]`
+	out := requireOK(t, "consume", "", "--addr", addr, "--format", "json")
+	assert.Equal(t, 2, strings.Count(out, want), out)
+
+	t.Setenv("PROGLOG_HEADER", "from=env")
+	requireOK(t, "produce", "3\n", "--addr", addr)
+	assert.Contains(t, requireOK(t, "consume", "", "--addr", addr, "--from", "-1", "--format", "json"), `"headers":[{"name":"from","text":"env"}]`)
+
+	r := runCommand(t, "produce", "4\n", "--addr", addr, "--header", "nothing")
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "use NAME=VALUE")
+}
+
+// Goal: with --producer-id a higher --epoch fences a lower one, and the same one
+// appends nothing twice.
+func TestProduceUnderAnIdentity(t *testing.T) {
+	s := startServe(t, "--data-dir", t.TempDir())
+	addr := "http://" + s.addr
+	as := func(epoch string) []string { return []string{"--addr", addr, "--producer-id", "w", "--epoch", epoch} }
+	requireOK(t, "produce", "1\n", as("3")...)
+	assert.Equal(t, "0\n", requireOK(t, "produce", "1\n", append(as("3"), "--print-offsets")...), "a repetition")
+	t.Setenv("PROGLOG_PRODUCER_ID", "w")
+	t.Setenv("PROGLOG_EPOCH", "4")
+	requireOK(t, "produce", "2\n", "--addr", addr)
+	r := runCommand(t, "produce", "3\n", as("3")...)
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.stderr, "PRODUCER_FENCED")
+	assert.Contains(t, r.stderr, "epoch 4 is in force")
+	assert.Equal(t, "1\n2\n", requireOK(t, "consume", "", "--addr", addr))
+
+	r = runCommand(t, "produce", "", "--addr", addr, "--no-identity")
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "exclude each other")
+	r = runCommand(t, "produce", "", "--addr", addr, "--producer-id", "")
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "--epoch needs a --producer-id")
+	code, log := s.end(t)
+	require.Equal(t, exitOK, code, log)
+}
+
+// Goal: with --expected-offset the records get that offset and those behind it, in
+// batches that the server takes; a log that is elsewhere stops it with what is there.
+func TestProduceAtAnExpectedOffset(t *testing.T) {
+	s := startServe(t, "--data-dir", t.TempDir(), "--max-batch-records", "10", "--max-batch-bytes", "1KiB")
+	addr := "http://" + s.addr
+	var lines, offsets strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&lines, "line %d %s\n", i, strings.Repeat("x", i*5))
+		fmt.Fprintln(&offsets, i)
+	}
+	assert.Equal(t, offsets.String(), requireOK(t, "produce", lines.String(), "--addr", addr, "--expected-offset", "0", "--print-offsets"))
+	t.Setenv("PROGLOG_EXPECTED_OFFSET", "100")
+	assert.Equal(t, "100\n", requireOK(t, "produce", "a", "--addr", addr, "--print-offsets", "--header", "h=v", "--producer-id", "w", "--epoch", "1"))
+	all := lines.String() + "a\n"
+	assert.Equal(t, all, requireOK(t, "consume", "", "--addr", addr))
+
+	for _, wrong := range []string{"100", "102"} {
+		r := runCommand(t, "produce", "b\n", "--addr", addr, "--expected-offset", wrong)
+		assert.Equal(t, exitFailed, r.code)
+		for _, text := range []string{"OFFSET_MISMATCH", "next offset is 101", "acknowledged: none", "nothing else was appended"} {
+			assert.Contains(t, r.stderr, text)
+		}
+	}
+	assert.Equal(t, all, requireOK(t, "consume", "", "--addr", addr))
+	r := runCommand(t, "produce", "", "--addr", addr, "--expected-offset", "x")
+	assert.Equal(t, exitUsage, r.code)
+	assert.Contains(t, r.stderr, "is not an offset")
+	code, log := s.end(t)
+	require.Equal(t, exitOK, code, log)
+}
+
+// Goal: somebody else's record between two of --expected-offset stops it there.
+func TestProduceIsStoppedByAnotherWriter(t *testing.T) {
+	addr := startServer(t, &hookedEngine{})
+	in, w := io.Pipe()
+	out, offsets := io.Pipe()
+	var stderr bytes.Buffer
+	code := make(chan int, 1)
+	go func() {
+		code <- produce(t.Context(), []string{"--addr", addr, "--expected-offset", "0", "--print-offsets"}, in, offsets, &stderr)
+	}()
+	_, err := io.WriteString(w, "0\n")
+	require.NoError(t, err)
+	_, err = io.ReadFull(out, make([]byte, 2)) // it is acknowledged
+	require.NoError(t, err)
+	requireOK(t, "produce", "somebody else\n", "--addr", addr)
+	_, err = io.WriteString(w, "1\n")
+	require.NoError(t, err)
+	assert.Equal(t, exitFailed, <-code)
+	require.NoError(t, w.Close())
+	for _, text := range []string{"OFFSET_MISMATCH", "next offset is 2", "acknowledged: 1, up to line 1", "nothing else was appended"} {
+		assert.Contains(t, stderr.String(), text)
+	}
+	assert.Equal(t, "0\nsomebody else\n", requireOK(t, "consume", "", "--addr", addr))
+}
