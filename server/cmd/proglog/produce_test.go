@@ -227,6 +227,8 @@ func TestProduceGoesOn(t *testing.T) {
 	}
 	requireOK(t, "produce", lines.String(), "--addr", addr)
 	assert.Equal(t, lines.String(), requireOK(t, "consume", "", "--addr", addr))
+	requireOK(t, "produce", lines.String(), "--addr", addr, "--expected-offset", "5000")
+	assert.Equal(t, lines.String(), requireOK(t, "consume", "", "--addr", addr, "--from", "5000"))
 }
 
 // Goal: an interrupt ends produce although its input goes on, with what was sent
