@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
+	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/rpc"
 )
 
@@ -142,4 +143,43 @@ func TestHalfWrittenStream(t *testing.T) {
 	log, err := s.engine.Log(t.Context(), "")
 	require.NoError(t, err)
 	require.Equal(t, uint64(1), log.Bounds().Next)
+}
+
+// Goal: a request that is refused before all of it has come is taken to its end,
+// so that a client which is still sending gets the answer. Method: the limit is
+// passed in the first part; a stream reset by the server would come before the
+// answer to the ping behind the second part.
+func TestRefusedRequestIsNotReset(t *testing.T) {
+	batch := commitlog.DefaultLimits()
+	batch.ValueBytes, batch.BatchBytes = 512, 1024
+	s := newServer(t, rpc.Options{Limits: rpc.Limits{Batch: batch}}, nil)
+	p := newPeer(t, s, 1<<20)
+	for _, f := range [][2]string{
+		{":method", "POST"}, {":scheme", "http"}, {":path", "/log.v1.Log/Produce"}, {":authority", p.addr},
+		{"content-type", "application/json"},
+	} {
+		require.NoError(t, p.enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}))
+	}
+	require.NoError(t, p.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.buf.Bytes(), EndHeaders: true}))
+	part := bytes.Repeat([]byte(" "), 10<<10)
+	for range 10 {
+		require.NoError(t, p.WriteData(1, false, part))
+	}
+	require.NoError(t, p.WriteData(1, true, part))
+	answered := false
+	for !answered {
+		f, err := p.ReadFrame()
+		require.NoError(t, err)
+		require.NotEqual(t, http2.FrameRSTStream, f.Header().Type)
+		answered = f.Header().StreamID == 1 && f.Header().Flags.Has(http2.FlagDataEndStream)
+	}
+	require.NoError(t, p.WritePing(false, [8]byte{1}))
+	for {
+		f, err := p.ReadFrame()
+		require.NoError(t, err)
+		require.NotEqual(t, http2.FrameRSTStream, f.Header().Type)
+		if ping, ok := f.(*http2.PingFrame); ok && ping.IsAck() {
+			return
+		}
+	}
 }

@@ -131,6 +131,15 @@ func (in *intake) Read(p []byte) (n int, err error) {
 	return n, in.outcome(err)
 }
 
+// Close leaves the body of a single request open: what is to come of it is drained
+// once it has been answered, and net/http closes it then.
+func (in *intake) Close() error {
+	if !in.enveloped {
+		return nil
+	}
+	return in.ReadCloser.Close()
+}
+
 // outcome replaces the error of a read that was cut.
 func (in *intake) outcome(err error) error {
 	switch {
