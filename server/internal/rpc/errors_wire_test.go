@@ -136,10 +136,16 @@ func TestOverloadedInEveryDialect(t *testing.T) {
 		}
 		value := string(make([]byte, 60<<10))
 		c := s.client(t, d)
-		_, err := c.Produce(ctxWithPatience(t), many(value, value))
+		var before uint64
+		var err error
+		require.Eventually(t, func() bool { // the others may not have come as far as they will
+			before = s.next(t)
+			_, err = c.Produce(ctxWithPatience(t), many(value, value))
+			return err != nil
+		}, patience, time.Millisecond)
 		detail := requireError(t, err, connect.CodeResourceExhausted, logv1.Reason_REASON_OVERLOADED)
 		require.True(t, detail.GetNothingAppended())
-		before := s.next(t)
+		require.Equal(t, before, s.next(t))
 		release()
 		for range 5 {
 			<-refused
