@@ -29,10 +29,13 @@ type clocked struct {
 	now time.Time
 }
 
-func openClocked(t *testing.T) *clocked {
+func openClocked(t *testing.T, change ...func(*Options)) *clocked {
 	c := &clocked{t: t, fs: vfstest.NewMem(), now: time.Unix(1_700_000_000, 0)}
 	options := simOptions(c.fs, rand.New(rand.NewPCG(1, 2)))
 	options.Now = func() time.Time { return c.now }
+	for _, f := range change {
+		f(&options)
+	}
 	var err error
 	c.Engine, err = Open("mem", options)
 	require.NoError(t, err)
@@ -234,7 +237,7 @@ func TestSupersededGravesAreForgotten(t *testing.T) {
 // The files of a log with a bound on its bytes are small enough for space to come
 // back near that bound, and what is told of its bytes stays near it.
 func TestRetentionByBytesGivesSpaceBack(t *testing.T) {
-	c := openClocked(t)
+	c := openClocked(t, func(o *Options) { o.SegmentBytes = 1 << 20 })
 	l := c.put("", commitlog.Retention{MaxBytes: 64 << 10})
 	for range 20 {
 		c.append(l, 1000, 20)
