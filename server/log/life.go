@@ -13,7 +13,7 @@ import (
 // read before, and whoever goes on reading has to know. The table tells a copy by
 // the stamp of its own file, which no copying program can give to another.
 
-// id is that of a log, as callers see it.
+// logID returns the id of a log as callers see it.
 func (e *Engine) logID(id [16]byte) [16]byte {
 	for i := range id {
 		id[i] ^= e.life[i]

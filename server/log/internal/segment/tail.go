@@ -261,14 +261,8 @@ func (g *Segment) Remove() error {
 	return err
 }
 
-// Discard gives up what waits to be written, since the segment is to be removed.
-// Readers still see it.
-func (g *Segment) Discard() {
-	g.fileMu.Lock()
-	defer g.fileMu.Unlock()
-	g.discard()
-}
-
+// discard gives up what waits to be written, since the segment is to be removed.
+// Readers still see it. The caller holds fileMu.
 func (g *Segment) discard() {
 	if g.removed {
 		return
