@@ -53,6 +53,7 @@ func (d *dirty) forget(dropped []*segment.Segment) {
 // A cut is what one checkpoint takes with it.
 type cut struct {
 	table  table
+	logs   []*Log // of its rows
 	dirty  []*segment.Segment
 	sealed []sealable
 }
@@ -64,6 +65,7 @@ func (e *Engine) cutNow() cut {
 	cutPositions(e.logs)
 	k := cut{
 		table:  table{cut: e.committer.journal.Cut(), logs: e.numbers, life: e.life, rows: make([]row, len(e.logs))},
+		logs:   slices.Clone(e.logs),
 		dirty:  e.dirty.take(),
 		sealed: e.dirty.sealed,
 	}
@@ -151,6 +153,9 @@ func (e *Engine) complete(k cut) error {
 	}
 	if err := e.writeTable(&k.table); err != nil {
 		return err
+	}
+	for i, l := range k.logs {
+		l.saved.Store(k.table.rows[i].next)
 	}
 	e.committer.journal.Free(k.table.cut)
 	// After a start the table comes before the journal's next file: what it frees

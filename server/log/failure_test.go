@@ -12,6 +12,7 @@ import (
 
 	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs/vfstest"
+	"github.com/proglog/proglog/server/log/internal/segment"
 )
 
 // A failed sync or journal write ends appends, with an open outcome for what
@@ -66,6 +67,49 @@ func TestFailedSyncEndsAppendsUntilARestart(t *testing.T) {
 				lasting := readable(t, openMem(t, fs.CrashKeepNone()))
 				require.Equal(t, append(got, "again"), lasting, "the disk has it too: %s, then a power cut", state)
 			}
+		})
+	}
+}
+
+// What a failed write-back took from a segment's file is not lost while the
+// journal has it: readers are told to come back after a restart, not that the
+// records are damaged. What was synced before is read, and is damaged if it is.
+func TestWhatTheJournalStillHasIsNotDamaged(t *testing.T) {
+	for name, all := range map[string]int{"sync of each": 1000, "sync of all": 1} {
+		t.Run(name, func(t *testing.T) {
+			ctx := context.Background()
+			fs := vfstest.NewMem()
+			options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
+			options.syncAllFrom = all
+			e, err := Open("mem", options)
+			require.NoError(t, err)
+			l := e.named("")
+			appendTo(t, e, "one")
+			require.NoError(t, e.checkpoint())
+			appendTo(t, e, "two")
+			fs.SetHook(vfstest.NewFaults(
+				vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpSync}, Name: segmentsDir + "/*"},
+				vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpSyncAll}},
+			).Hook)
+			require.ErrorIs(t, e.checkpoint(), commitlog.ErrStorageFailed)
+			fs.SetHook(nil)
+			file := segmentsDir + "/" + l.view.Load().segments[0].Name()
+			// The page that could not be written was dropped from the cache.
+			overwrite(t, fs, file, l.size.Load()-8, make([]byte, 8))
+			run, err := l.Read(ctx, 0, commitlog.ReadLimit{}, nil)
+			require.NoError(t, err)
+			require.EqualValues(t, 1, run.Next)
+			_, err = l.Read(ctx, 1, commitlog.ReadLimit{}, nil)
+			require.ErrorIs(t, err, commitlog.ErrStorageFailed)
+			overwrite(t, fs, file, segment.HeaderSize, make([]byte, 64))
+			_, err = l.Read(ctx, 0, commitlog.ReadLimit{}, nil)
+			var damaged *commitlog.DamagedError
+			require.ErrorAs(t, err, &damaged)
+			require.EqualValues(t, 1, damaged.Next)
+			_ = e.Close() // it may say so again
+			run, err = openMem(t, fs).named("").Read(ctx, 1, commitlog.ReadLimit{}, nil)
+			require.NoError(t, err, "a restart has it from the journal")
+			require.EqualValues(t, 2, run.Next)
 		})
 	}
 }

@@ -3,6 +3,8 @@ package log
 import (
 	"context"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -23,6 +25,8 @@ type Log struct {
 	view atomic.Pointer[view]
 	size atomic.Int64 // position in the last segment
 	last atomic.Int64 // timestamp of the last record
+
+	saved atomic.Uint64 // one past the last record that segments have for good
 
 	wakeMu sync.Mutex
 	wake   chan struct{} // closed when next moves; nil while nobody waits
@@ -87,9 +91,24 @@ func (l *Log) Read(ctx context.Context, from uint64, max commitlog.ReadLimit, bu
 		if gone := l.readable(l.view.Load(), from, next); gone != nil {
 			return commitlog.Run{}, gone
 		}
-		return commitlog.Run{}, err
+		return commitlog.Run{}, l.judge(err)
 	}
 	return run, nil
+}
+
+// judge says what damage means. What no checkpoint has saved is not lost: the
+// journal has it. After a failed write-back the page cache may show other bytes in
+// the segment, until a restart brings the records from the journal.
+func (l *Log) judge(err error) error {
+	damage, ok := errors.AsType[*commitlog.DamagedError](err)
+	saved := l.saved.Load()
+	if !ok || damage.Next <= saved {
+		return err
+	}
+	if damage.First < saved {
+		return &commitlog.DamagedError{First: damage.First, Next: saved, Cause: damage.Cause}
+	}
+	return fmt.Errorf("%w: the journal has the records from %d on, and a restart brings them back: %w", commitlog.ErrStorageFailed, damage.First, damage.Cause)
 }
 
 // readable says why the offset cannot be read; nil if it can.

@@ -34,6 +34,7 @@ func newRecovery(e *Engine, t *table) *recovery {
 		w := &t.rows[i]
 		l := e.newLog(w.meta)
 		l.end, l.time, l.chain, l.position = w.next, w.time, w.chain, w.position
+		l.saved.Store(w.next)
 		l.producers.read(&tableReader{b: w.producers})
 		for k := range w.segments {
 			s := &w.segments[k]

@@ -41,7 +41,7 @@ func (l *Log) FindTime(ctx context.Context, t time.Time) (uint64, error) {
 		g := v.segments[after-1]
 		found, err := g.FindTime(ns, offset)
 		if err != nil {
-			return 0, &commitlog.DamagedError{First: g.Base, Next: offset, Cause: err}
+			return 0, l.judge(&commitlog.DamagedError{First: g.Base, Next: offset, Cause: err})
 		}
 		offset = found
 	}

@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 
 	"github.com/proglog/proglog/server/commitlog"
@@ -15,6 +16,13 @@ const (
 	smallRead = IndexStride + frame.HeaderSize + frame.TargetPayload
 	largeRead = 256 << 10
 	firstWalk = smallRead
+)
+
+// What reads read into, of all sets: a pool of each set would keep the memory of
+// sets that are gone for two collections more.
+var (
+	smallReads = sync.Pool{New: func() any { b := make([]byte, smallRead); return &b }}
+	largeReads = sync.Pool{New: func() any { b := make([]byte, largeRead); return &b }}
 )
 
 // A walker steps through the frames of a segment.
@@ -105,9 +113,9 @@ func (g *Segment) read(out []byte, from, limit uint64, max commitlog.ReadLimit) 
 	case one, max.Bytes > 0 && max.Bytes < smallRead:
 		want = smallRead
 	}
-	pool := &g.set.small
+	pool := &smallReads
 	if want > smallRead {
-		pool = &g.set.large
+		pool = &largeReads
 	}
 	scratch := pool.Get().(*[]byte)
 	defer pool.Put(scratch)

@@ -50,8 +50,6 @@ type Set struct {
 	buffered atomic.Int64 // bytes that wait to be written
 	pinned   atomic.Int64 // files that were written to and not synced
 	made     atomic.Bool  // files since TakeMade
-	small    sync.Pool    // *[]byte of smallRead
-	large    sync.Pool    // *[]byte of largeRead
 }
 
 // NewSet returns a set that keeps at most openFiles stores open, beside those
@@ -60,8 +58,6 @@ func NewSet(fs vfs.FS, dir string, id [16]byte, openFiles int, indexBytes int64)
 	s := &Set{FS: fs, Dir: dir, ID: id}
 	s.files.limit = openFiles
 	s.indexes.limit = indexBytes
-	s.small.New = func() any { b := make([]byte, smallRead); return &b }
-	s.large.New = func() any { b := make([]byte, largeRead); return &b }
 	return s
 }
 

@@ -85,9 +85,9 @@ func (p *probe) awaitAck(ctx context.Context, limit time.Duration, until logv1.R
 	}
 }
 
-// readable reads all that is in the logs. What a log tells as damaged while its disk is
-// being broken is stepped over if that may be.
-func readable(ctx context.Context, server *process.Server, logs []load.Log, damaged bool) error {
+// readable reads all that is in the logs. Where the disk fails, a log may end early, with
+// what only the journal still has; nothing may be told to be damaged.
+func readable(ctx context.Context, server *process.Server, logs []load.Log, failing bool) error {
 	client, err := proglog.New(server.URL(), proglog.WithRetry(proglog.Retry{Attempts: 1, MinDelay: time.Millisecond, MaxDelay: time.Millisecond}))
 	if err != nil {
 		return err
@@ -96,20 +96,15 @@ func readable(ctx context.Context, server *process.Server, logs []load.Log, dama
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for _, log := range logs {
-		for from := proglog.FromEarliest(); from != nil; {
-			var failure error
-			for _, err := range client.Records(ctx, proglog.InLog(log.Name), from) {
-				failure = err
-			}
-			from = nil
-			told, _ := errors.AsType[*proglog.Error](failure)
-			switch {
-			case failure == nil, proglog.ReasonOf(failure) == proglog.ReasonOffsetTrimmed: // retention was faster
-			case damaged && proglog.ReasonOf(failure) == proglog.ReasonDataDamaged:
-				from = proglog.From(told.NextOffset)
-			default:
-				return fmt.Errorf("read log %q: %w", log.Name, failure)
-			}
+		var failure error
+		for _, err := range client.Records(ctx, proglog.InLog(log.Name), proglog.FromEarliest()) {
+			failure = err
+		}
+		switch {
+		case failure == nil, proglog.ReasonOf(failure) == proglog.ReasonOffsetTrimmed: // retention was faster
+		case failing && proglog.ReasonOf(failure) == proglog.ReasonStorageFailed:
+		default:
+			return fmt.Errorf("read log %q: %w", log.Name, failure)
 		}
 	}
 	return nil
