@@ -213,9 +213,13 @@ func (e *Engine) wantCheckpoint() {
 	}
 }
 
-// checkpointRetry is how long to wait after a checkpoint that could not be
-// written.
-const checkpointRetry = time.Second
+// After a checkpoint that could not be written, the next one is tried after
+// checkpointRetry, well within the 2 s in which appends have to go on when there
+// is room again. That it fails still is told every checkpointTold.
+const (
+	checkpointRetry = 250 * time.Millisecond
+	checkpointTold  = 10 * time.Second
+)
 
 // checkpointer makes checkpoints when they are wanted, until the engine closes.
 func (e *Engine) checkpointer() {
@@ -225,6 +229,7 @@ func (e *Engine) checkpointer() {
 		case <-e.closing:
 			return
 		}
+		var told time.Time
 		for {
 			err := e.checkpoint()
 			if errors.Is(err, commitlog.ErrStorageFailed) {
@@ -233,7 +238,10 @@ func (e *Engine) checkpointer() {
 			if err == nil || errors.Is(err, commitlog.ErrStorageFailed) {
 				break
 			}
-			e.options.Logger.Warn("checkpoint failed; it will be tried again", "error", err)
+			if time.Since(told) >= checkpointTold {
+				e.options.Logger.Warn("checkpoint failed; it will be tried again", "error", err)
+				told = time.Now()
+			}
 			e.giveUpWaits(fmt.Errorf("%w: %w", commitlog.ErrStorageFull, err))
 			select {
 			case <-time.After(checkpointRetry):
