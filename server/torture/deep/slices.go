@@ -207,11 +207,15 @@ var (
 	elapsed  = regexp.MustCompile(`fuzz: elapsed: ([0-9hms.]+), execs`)
 )
 
+// fuzzMinimize is how long an input that finds something new is made smaller. Go's
+// minute for each of them would be most of a slice; inputs are small anyway.
+const fuzzMinimize = "1s"
+
 // fuzz fuzzes one target. What it finds that is new stays in Go's cache, and what
 // fails beside the test, to be committed.
 func (t *fuzzTarget) fuzz(ctx context.Context, b *bench, rows []ledger.Row, length time.Duration) (r ledger.Row, repeat string, err error) {
 	function := t.name[strings.Index(t.name, ".")+1:]
-	args := []string{"test", "-run=^$", "-fuzz=^" + function + "$", "-fuzztime=" + length.Round(time.Second).String(), t.pkg}
+	args := []string{"test", "-run=^$", "-fuzz=^" + function + "$", "-fuzztime=" + length.Round(time.Second).String(), "-fuzzminimizetime=" + fuzzMinimize, t.pkg}
 	repeat = fmt.Sprintf("GOWORK=off go -C %s %s", t.module, strings.ReplaceAll(strings.Join(args, " "), "$", `\$`))
 	out, err := b.command(ctx, filepath.Join(b.root, t.module), nil, "go", args...)
 	name := "fuzz/" + t.name

@@ -159,6 +159,7 @@ func inspectFile(f *file, ff *FoundFile, visit func(*FoundGroup) error) error {
 			g.Size = vfs.AlignUp(int64(h.length))
 		} else {
 			g.Size = nextGroup(f, pos, vfs.AlignUp(length)) - pos
+			g.Body = g.Body[:min(int64(len(g.Body)), g.Size-GroupHeaderSize)] // what follows is visited by itself
 		}
 		if err := visit(&g); err != nil {
 			return err
