@@ -29,8 +29,8 @@ import (
 // in each a bit is flipped, or sectors and blocks are zeroed, swapped, put in
 // another's place or made what they were before, or files are cut, gone, or a
 // byte longer, or two of that at once. PROGLOG_DAMAGE says how many bits are
-// flipped (20,000 unless told; "all" flips every one, and tries ten times as
-// much of the rest), PROGLOG_SEED draws the same ones again. A long series takes
+// flipped (20,000 unless told; "all" flips every one, cuts every file at every
+// byte, and tries ten times as much of the rest), PROGLOG_SEED draws the same ones again. A long series takes
 // pieces of them all: with 5000-6000 it tries that part of the whole list, and
 // PROGLOG_LEDGER names a file that gets a line of JSON about it.
 func TestDamageAnywhere(t *testing.T) {
@@ -170,9 +170,9 @@ func (b *battery) plan(s *specimen) (faults []func() fault) {
 		}, func() fault {
 			return fault{text: "an empty " + name, files: map[string][]byte{name: {}}}
 		})
-		for cut := 0; cut < len(s.files[name]); cut += max(1, len(s.files[name])/(6*b.scale)) {
+		for _, at := range b.cuts(rng, len(s.files[name])) {
 			others = append(others, func() fault {
-				return fault{text: fmt.Sprintf("%s cut at %d", name, cut), files: map[string][]byte{name: slices.Clone(s.files[name][:cut])}}
+				return fault{text: fmt.Sprintf("%s cut at %d", name, at), files: map[string][]byte{name: slices.Clone(s.files[name][:at])}}
 			})
 		}
 	}
@@ -182,6 +182,23 @@ func (b *battery) plan(s *specimen) (faults []func() fault) {
 	}
 	b.planned = len(bits) + len(others)
 	return append(bits, others...)
+}
+
+// cutsOfAFile is how many cuts of a file are tried, unless all are.
+const cutsOfAFile = 16
+
+// cuts returns where a file is cut: at every byte, if every bit is flipped, else in
+// as many parts of it wherever the seed says. So there are always as many.
+func (b *battery) cuts(rng *rand.Rand, size int) (at []int) {
+	n := min(size, cutsOfAFile)
+	if b.flips == 0 {
+		n = size
+	}
+	for i := range n {
+		from, to := i*size/n, (i+1)*size/n
+		at = append(at, from+rng.IntN(to-from))
+	}
+	return at
 }
 
 // A usedByte is a place that does not hold a zero.
@@ -305,4 +322,23 @@ func (s *specimen) pair(seed uint64) fault {
 		}
 	}
 	return both
+}
+
+// Goal: where every bit is flipped, every byte is a place where its file is cut;
+// elsewhere the seed moves the cuts, and their number is always the same.
+func TestCutsOfAFile(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(1, 2))
+	every, some := &battery{}, &battery{flips: 1}
+	for _, size := range []int{0, 1, 2, 100, 24 << 10} {
+		cuts := every.cuts(rng, size)
+		require.Len(t, cuts, size)
+		for i, at := range cuts {
+			require.Equal(t, i, at)
+		}
+		cuts = some.cuts(rng, size)
+		require.Len(t, cuts, min(size, cutsOfAFile))
+		require.True(t, slices.IsSorted(cuts))
+		require.Len(t, slices.Compact(cuts), len(cuts))
+	}
 }
