@@ -207,9 +207,9 @@ var (
 	elapsed  = regexp.MustCompile(`fuzz: elapsed: ([0-9hms.]+), execs`)
 )
 
-// fuzzMinimize is how long an input that finds something new is made smaller. Go's
-// minute for each of them would be most of a slice; inputs are small anyway.
-const fuzzMinimize = "1s"
+// fuzzMinimize bounds the tries to make an input smaller that finds something new.
+// Go's minute for each of them would be most of a slice; inputs are small anyway.
+const fuzzMinimize = "100x"
 
 // fuzz fuzzes one target. What it finds that is new stays in Go's cache, and what
 // fails beside the test, to be committed.
