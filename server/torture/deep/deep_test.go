@@ -160,3 +160,16 @@ func TestDamageGoesRound(t *testing.T) {
 	_, met = s.reached()
 	assert.False(t, met)
 }
+
+// Goal: the end of a fuzzer's time is no failure, and what an input fails with is one.
+func TestEndOfFuzzing(t *testing.T) {
+	const before, after = "fuzz: elapsed: 20s, execs: 83564 (6671/sec)\n", "\nFAIL\nexit status 1\n"
+	assert.True(t, endOfFuzzing.MatchString(before+"--- FAIL: FuzzRequest (20.55s)\n    context deadline exceeded"+after))
+	for _, failed := range []string{
+		"--- FAIL: FuzzRequest (20.55s)\n    --- FAIL: FuzzRequest (0.00s)\n        a_test.go:1: context deadline exceeded",
+		"--- FAIL: FuzzRequest (0.02s)\n    --- FAIL: FuzzRequest/seed#3 (0.00s)\n    context deadline exceeded",
+		"--- FAIL: FuzzRequest (20.55s)\n    fuzzing process hung or terminated unexpectedly: exit status 2",
+	} {
+		assert.False(t, endOfFuzzing.MatchString(before+failed+after), failed)
+	}
+}
