@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -123,7 +124,7 @@ func TestRequestSeeds(t *testing.T) {
 			req := parseRequest(seed.raw, seed.http2)
 			require.NotNil(t, req)
 			s.renew(t)
-			res, body, _ := s.serve(t, req)
+			res, body, _ := s.serve(t, req, time.Minute)
 			require.Equal(t, seed.good, succeeded(t, res, body), "%d %v %q", res.StatusCode, res.Header, body)
 		})
 	}

@@ -102,9 +102,9 @@ func (s *fuzzServer) records(t testing.TB) (n uint64) {
 }
 
 // serve gives the handler a request, and returns its answer, and whether the
-// handler had to be told to stop waiting.
-func (s *fuzzServer) serve(t testing.TB, req *http.Request) (res *http.Response, body []byte, cut bool) {
-	ctx, cancel := context.WithTimeout(t.Context(), fuzzPatience)
+// handler had to be told to stop, since it took longer than that.
+func (s *fuzzServer) serve(t testing.TB, req *http.Request, patience time.Duration) (res *http.Response, body []byte, cut bool) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	answer := httptest.NewRecorder()
 	s.handler.ServeHTTP(answer, req.WithContext(ctx))
@@ -236,7 +236,7 @@ func FuzzRequest(f *testing.F) {
 		var body []byte
 		var cut bool
 		began := time.Now()
-		memory := allocated(func() { res, body, cut = s.serve(t, req) })
+		memory := allocated(func() { res, body, cut = s.serve(t, req, fuzzPatience) })
 		require.Less(t, time.Since(began), fuzzSlow)
 		require.Less(t, memory, uint64(fuzzMemory))
 		require.NotContains(t, s.logs.String(), "level=ERROR")
