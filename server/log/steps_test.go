@@ -42,6 +42,7 @@ func TestCrashAtEachStep(t *testing.T) {
 	}
 	steps := []step{
 		{"checkpoint/segments are synced", call(vfstest.OpSync, segmentsDir+"/*.seg")},
+		{"checkpoint/all files are synced at once", call(vfstest.OpSyncAll, ".")},
 		{"checkpoint/their directory is synced", call(vfstest.OpSyncDir, segmentsDir)},
 		{"checkpoint/an index is made", call(vfstest.OpCreate, segmentsDir+"/*.idx")},
 		{"checkpoint/an index is written", call(vfstest.OpWriteAt, segmentsDir+"/*.idx")},
