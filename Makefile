@@ -178,8 +178,9 @@ deep-sums: ## what the ledger of deep has so far, against the goals
 	@go run ./server/torture/deep -sums
 
 .PHONY: bench
-bench: ## measure the engine against bare writes on this machine
-	@go run ./server/bench $(ARGS)
+bench: build ## measure engine and server against their peers on this machine; ARGS="-quick" or ARGS="-rows G3,G4"
+	@$(alone) server/bench build -o $(CURDIR)/.bin/bench .
+	.bin/bench $(ARGS)
 
 .PHONY: realinput
 realinput: build ## a large real text through produce and consume, with the server killed on the way

@@ -5,7 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,6 +20,8 @@ type options struct {
 	rounds   int
 	time     time.Duration
 	run      *regexp.Regexp
+	rows     map[string]bool // goals; none: all cells
+	bin      string          // our server
 	quick    bool
 	list     bool
 	dir      string
@@ -31,11 +36,12 @@ type options struct {
 type sizes struct {
 	logs     int    // that one server should carry without effort
 	read     int64  // bytes of values to read: they stay in the page cache
+	stream   int    // records of a log that a server sends
 	segments [2]int // few and many
 }
 
 func fullSizes() sizes {
-	return sizes{logs: 10_000, read: 128 << 20, segments: [2]int{500, 4000}}
+	return sizes{logs: 10_000, read: 128 << 20, stream: 200_000, segments: [2]int{500, 4000}}
 }
 
 // What -rounds and -time are unless they are given.
@@ -46,12 +52,14 @@ const (
 
 func parse(args []string, stderr io.Writer) (*options, error) {
 	o := &options{sizes: fullSizes()}
-	var pattern string
+	var pattern, ids string
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.IntVar(&o.rounds, "rounds", 0, fmt.Sprintf("how many times each entrant runs (default %d, with -quick %d)", fullRounds, quickRounds))
 	f.DurationVar(&o.time, "time", 0, fmt.Sprintf("how long a run takes (default %s, with -quick %s)", fullTime, quickTime))
 	f.StringVar(&pattern, "run", "", "run only cells whose name matches this `regexp`")
+	f.StringVar(&ids, "rows", "", "run only cells that these `goals` need, such as G3,G4")
+	f.StringVar(&o.bin, "bin", defaultBin(), "our server, a `file` that make build has made")
 	f.BoolVar(&o.quick, "quick", false, "run only the cells that matter most, within a minute")
 	f.BoolVar(&o.list, "list", false, "list the names of the cells and do nothing else")
 	f.StringVar(&o.dir, "dir", ".", "where to make the `directory` for data; it must be on the disk that is to be measured")
@@ -79,8 +87,34 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if o.run, err = regexp.Compile(pattern); err != nil {
 		return wrong("-run: %v", err)
 	}
+	if ids != "" {
+		if o.rows = rowSet(ids); o.rows == nil {
+			return wrong("-rows: %q is not a list of goals such as G3,G4", ids)
+		}
+	}
 	o.fill()
 	return o, nil
+}
+
+// defaultBin is our server where make build puts it, or where a test has it.
+func defaultBin() string {
+	if bin := os.Getenv("PROGLOG_BIN"); bin != "" {
+		return bin
+	}
+	return "bin/proglog"
+}
+
+// rowSet takes a list of goals apart; nil if it is none.
+func rowSet(ids string) map[string]bool {
+	set := map[string]bool{}
+	for id := range strings.SplitSeq(ids, ",") {
+		id = strings.TrimSpace(id)
+		if !regexp.MustCompile(`^G[0-9]+s?$`).MatchString(id) {
+			return nil
+		}
+		set[id] = true
+	}
+	return set
 }
 
 func (o *options) fill() {
@@ -100,9 +134,14 @@ func (o *options) fill() {
 func (o *options) choose(all []cell) []cell {
 	var chosen []cell
 	for _, c := range all {
-		if o.run.MatchString(c.name) && (c.quick || !o.quick) {
+		if o.run.MatchString(c.name) && (c.quick || !o.quick) && o.wants(c) {
 			chosen = append(chosen, c)
 		}
 	}
 	return chosen
+}
+
+// wants tells whether a cell is one of the rows that are asked for.
+func (o *options) wants(c cell) bool {
+	return len(o.rows) == 0 || slices.ContainsFunc(c.rows, func(id string) bool { return o.rows[id] })
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/proglog/proglog/server/bench/internal/growth"
@@ -17,6 +18,7 @@ type goal struct {
 	atMost   bool // otherwise at least
 	show     func(float64) string
 	value    float64 // NaN: not measured
+	spread   float64 // largest of the rounds' ratios divided by the smallest; 0: there are none
 	detail   string
 }
 
@@ -27,10 +29,9 @@ func (g goal) reached() bool {
 	return g.value >= g.want
 }
 
-// judge compares the results with the goals that need nothing but the engine
-// and the disk.
+// judge compares the results with the goals, in their order.
 func judge(r *results) []goal {
-	return append(judgeOne(r), append(judgeMany(r), judgeGrowth(r)...)...)
+	return slices.Concat(judgeOne(r), judgeCalls(r), judgePumps(r), judgeStreams(r), judgeMany(r), judgeGrowth(r))
 }
 
 // judgeOne is G2: a single writer beside a bare loop on prepared space, the
@@ -73,12 +74,26 @@ func (g *goal) against(outcomes []measure.Outcome, a, b int, figure func(measure
 	}
 	ratios := outcomes[a].Series.Ratios(outcomes[b].Series, figure)
 	g.value = measure.Median(ratios)
+	g.spread = measure.Spread(ratios)
 	for i, v := range ratios {
 		if i > 0 {
 			g.detail += " "
 		}
 		g.detail += report.Ratio(v)
 	}
+}
+
+// beside is against for entrants that are known by their labels.
+func (g *goal) beside(outcomes []measure.Outcome, a, b string, figure func(measure.Sample) float64) {
+	place := func(label string) int {
+		return slices.IndexFunc(outcomes, func(o measure.Outcome) bool { return o.Label == label })
+	}
+	i, j := place(a), place(b)
+	if i < 0 || j < 0 {
+		g.value = math.NaN()
+		return
+	}
+	g.against(outcomes, i, j, figure)
 }
 
 // judgeGrowth is what of G12, G13 and G14 concerns opening and the disk.
@@ -120,21 +135,24 @@ func round(d time.Duration) string {
 func goalTable(r *results) report.Section {
 	s := report.Section{
 		Title: "Goals",
-		Notes: []string{"Those that need nothing but the engine and the disk. Ratios are medians of the rounds' ratios, which stand behind them."},
-		Head:  []string{"goal", "", "at least or at most", "value", "reached", "rounds, or details"},
+		Notes: []string{"Ratios are medians of the rounds' ratios, which stand behind them; the spread is the largest divided by the smallest. Goals whose peers are not here, and those that were not asked for, are left out."},
+		Head:  []string{"goal", "", "at least or at most", "value", "spread", "reached", "rounds, or details"},
 	}
 	for _, g := range judge(r) {
 		if math.IsNaN(g.value) {
 			continue
 		}
-		sign, reached := "≥ ", "no"
+		sign, reached, spread := "≥ ", "no", ""
+		if g.spread > 0 {
+			spread = report.Ratio(g.spread)
+		}
 		if g.atMost {
 			sign = "≤ "
 		}
 		if g.reached() {
 			reached = "yes"
 		}
-		s.Rows = append(s.Rows, []string{g.id, g.what, sign + g.show(g.want), g.show(g.value), reached, g.detail})
+		s.Rows = append(s.Rows, []string{g.id, g.what, sign + g.show(g.want), g.show(g.value), spread, reached, g.detail})
 	}
 	return s
 }

@@ -20,12 +20,20 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/proglog/proglog/server/bench/internal/child"
 	"github.com/proglog/proglog/server/bench/internal/measure"
 	"github.com/proglog/proglog/server/bench/internal/report"
 	"github.com/proglog/proglog/server/internal/vfs"
 )
 
 func main() {
+	if was, err := child.Main(); was {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench child:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)

@@ -12,8 +12,9 @@ import (
 // A cell is one thing that is measured.
 type cell struct {
 	name  string
-	quick bool  // part of -quick
-	space int64 // what it takes of the disk, at most
+	rows  []string // the goals that it is about; none: it is for the curves and tables alone
+	quick bool     // part of -quick
+	space int64    // what it takes of the disk, at most
 	run   func(ctx context.Context, dir string, r *results) error
 }
 
@@ -79,6 +80,9 @@ func plan(o *options) []cell {
 	p.beside()
 	p.reads()
 	p.growth()
+	p.calls()
+	p.pumps()
+	p.streams()
 	return p.cells
 }
 
@@ -87,16 +91,30 @@ type planner struct {
 	cells []cell
 }
 
+// part says what a cell belongs to: goals, and -quick or not.
+type part struct {
+	rows  []string
+	quick bool
+}
+
+func rows(ids ...string) part { return part{rows: ids, quick: true} }
+
+// slow leaves a cell out of -quick.
+func (p part) slow() part { return part{rows: p.rows} }
+
+// when leaves a cell out of -quick unless it is told otherwise.
+func (p part) when(quick bool) part { return part{rows: p.rows, quick: quick} }
+
 // contest adds a cell.
-func (p *planner) contest(group, name string, quick bool, e measure.Effort, entrants ...measure.Entrant) {
+func (p *planner) contest(group, name string, of part, e measure.Effort, entrants ...measure.Entrant) {
 	name = group + "/" + name
 	e.Bytes = min(e.Bytes, plenty(entrants[0].Load, e))
 	c := measure.Contest{Entrants: entrants, Effort: e}
-	p.cells = append(p.cells, cell{name: name, quick: quick, space: contestSpace(c), run: func(ctx context.Context, dir string, r *results) error {
+	p.add(name, of, contestSpace(c), func(ctx context.Context, dir string, r *results) error {
 		outcomes, err := c.Run(ctx, dir)
 		r.contests = append(r.contests, contest{name: name, group: group, outcomes: outcomes})
 		return err
-	}})
+	})
 }
 
 // effort is the usual one. A run ends early when it has written this much, so
@@ -148,7 +166,7 @@ func (p *planner) one() {
 	for _, value := range smallSizes() {
 		for _, batch := range batchSizes() {
 			load := peer.Load{Logs: 1, Writers: 1, Batch: batch, ValueBytes: value}
-			p.contest(groupOne, fmt.Sprintf("batch=%d/value=%s", batch, short(value)), batch <= 100, p.effort(),
+			p.contest(groupOne, fmt.Sprintf("batch=%d/value=%s", batch, short(value)), rows("G2").when(batch <= 100), p.effort(),
 				entrants(load, peer.Engine{}, peer.Bare{}, peer.Bare{Space: peer.Growing}, peer.Bare{Space: peer.Direct})...)
 		}
 	}
@@ -161,7 +179,7 @@ func (p *planner) appends() {
 				name := fmt.Sprintf("logs=%d/writers=%d/value=%s", logs, writers, short(value))
 				quick := value == 100 && logs <= 100 || value == 64<<10 && logs == 1 && writers == 16
 				load := peer.Load{Logs: logs, Writers: writers, Batch: 1, ValueBytes: value}
-				p.contest(groupAppend, name, quick, p.effort(),
+				p.contest(groupAppend, name, rows().when(quick), p.effort(),
 					entrants(load, peer.Engine{}, peer.Files{}, peer.Bare{}, peer.Bare{Space: peer.Growing})...)
 			}
 		}
@@ -172,11 +190,11 @@ func (p *planner) appends() {
 func (p *planner) curves() {
 	for _, writers := range curveWriters() {
 		load := peer.Load{Logs: 1, Writers: writers, Batch: 1, ValueBytes: 100}
-		p.contest(groupCurve, fmt.Sprintf("writers=%d", writers), false, p.effort(), entrants(load, peer.Engine{}, peer.Files{}, peer.Bare{})...)
+		p.contest(groupCurve, fmt.Sprintf("writers=%d", writers), rows().slow(), p.effort(), entrants(load, peer.Engine{}, peer.Files{}, peer.Bare{})...)
 	}
 	for _, logs := range p.o.sizes.curveLogs() {
 		load := peer.Load{Logs: logs, Writers: 256, Batch: 1, ValueBytes: 100}
-		p.contest(groupLogs, fmt.Sprintf("logs=%d", logs), false, p.effort(), entrants(load, peer.Engine{}, peer.Files{})...)
+		p.contest(groupLogs, fmt.Sprintf("logs=%d", logs), rows().slow(), p.effort(), entrants(load, peer.Engine{}, peer.Files{})...)
 	}
 }
 

@@ -22,10 +22,10 @@ func (p *planner) many() {
 		one := label(measure.Entrant{Peer: peer.Engine{}, Load: load}, "%s", logsLabel(1))
 		load.Logs = p.o.sizes.logs
 		all := label(measure.Entrant{Peer: peer.Engine{}, Load: load}, "%s", logsLabel(load.Logs))
-		p.contest(groupMany, "burst/value="+short(value), value == 100, p.effort(), one, all)
+		p.contest(groupMany, "burst/value="+short(value), rows("G13").when(value == 100), p.effort(), one, all)
 		long := p.effort()
 		long.Time, long.Bytes = sustainedTimes*p.o.time, sustainedBytes
-		p.contest(groupMany, "sustained/value="+short(value), false, long, one, all)
+		p.contest(groupMany, "sustained/value="+short(value), rows("G13").slow(), long, one, all)
 	}
 }
 
@@ -39,7 +39,7 @@ func (p *planner) beside() {
 			label(measure.Entrant{Peer: one, Load: small, Against: 2 * i}, "alone"),
 			label(measure.Entrant{Peer: one, Load: small, Against: 2 * i, Beside: bulk}, "beside bulk"))
 	}
-	p.contest(groupBeside, "value=100", true, p.effort(), entrants...)
+	p.contest(groupBeside, "value=100", rows("G13"), p.effort(), entrants...)
 }
 
 func (p *planner) reads() {
@@ -53,7 +53,7 @@ func (p *planner) reads() {
 			Peers:      []peer.Peer{peer.Engine{}, peer.Files{}},
 			ValueBytes: value, Bytes: p.o.sizes.read, Effort: p.effort(),
 		}
-		p.add("read/value="+short(value), value < 64<<10, 8*p.o.sizes.read, func(ctx context.Context, dir string, r *results) error {
+		p.add("read/value="+short(value), rows("G11").when(value < 64<<10), 8*p.o.sizes.read, func(ctx context.Context, dir string, r *results) error {
 			outcomes, err := reads.Run(ctx, dir, ways)
 			for i := range outcomes {
 				r.readings = append(r.readings, reading{way: ways[i], valueBytes: value, outcomes: outcomes[i]})
@@ -63,19 +63,19 @@ func (p *planner) reads() {
 	}
 }
 
-func (p *planner) add(name string, quick bool, space int64, run func(ctx context.Context, dir string, r *results) error) {
-	p.cells = append(p.cells, cell{name: name, quick: quick, space: space, run: run})
+func (p *planner) add(name string, of part, space int64, run func(ctx context.Context, dir string, r *results) error) {
+	p.cells = append(p.cells, cell{name: name, rows: of.rows, quick: of.quick, space: space, run: run})
 }
 
 // growth is what does not take part in a contest.
 func (p *planner) growth() {
 	const space = 1 << 30
-	p.add("growth/fresh", true, space, func(_ context.Context, dir string, r *results) error {
+	p.add("growth/fresh", rows("G14"), space, func(_ context.Context, dir string, r *results) error {
 		fresh, err := growth.MeasureFresh(dir, p.o.rounds)
 		r.fresh = &fresh
 		return err
 	})
-	p.add("growth/segments", true, space, func(_ context.Context, dir string, r *results) error {
+	p.add("growth/segments", rows("G12"), space, func(_ context.Context, dir string, r *results) error {
 		for _, n := range p.o.sizes.segments {
 			o, err := growth.MeasureOpening(dir, n, p.o.rounds)
 			if err != nil {
@@ -85,7 +85,7 @@ func (p *planner) growth() {
 		}
 		return nil
 	})
-	p.add("growth/small", true, space, func(_ context.Context, dir string, r *results) error {
+	p.add("growth/small", rows("G13"), space, func(_ context.Context, dir string, r *results) error {
 		small, err := growth.MeasureSmall(dir, p.o.sizes.logs)
 		r.small = &small
 		return err

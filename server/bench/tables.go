@@ -24,6 +24,9 @@ func sections(r *results, facts []string) []report.Section {
 		entrantTable(r, groupMany, "Many logs against one", "Our engine beside itself, 256 goroutines. A sustained run is long enough for checkpoints."),
 		entrantTable(r, groupBeside, "A small writer beside a bulk writer", "One goroutine appends 100 B to a log; beside it 16 append 64 KiB to another. Figures are the small one's."),
 		readTable(r),
+		wireTable(r, groupCall, "Calls over the wire", "Callers append one record to a call and wait for its ack. Servers are processes of their own; the bench's own CPU is that of their client, and of the harness. \"rounds differ\" and \"spread\" are the largest divided by the smallest."),
+		wireTable(r, groupPump, "A pipelined producer", "One producer, 4,096 records in flight; a latency is from a record's hand-over to its ack, so most of it is the queue."),
+		wireTable(r, groupStream, "A consumer from the first record on", "One consumer reads a whole log, again and again."),
 	}
 	return full(all)
 }

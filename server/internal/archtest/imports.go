@@ -44,7 +44,7 @@ func rules() []rule {
 		{room: "server/internal/testsum"},
 		// Raw calls beside those of the SDK belong into tests alone.
 		{room: "server/cmd/proglog", may: []string{"server/...", "sdk/go"}, tests: []string{"sdk/go/gen"}},
-		{room: "server/bench", may: []string{"server/...", "sdk/go"}},
+		{room: "server/bench", may: []string{"server/...", "sdk/go", "sdk/go/gen"}},
 		// The battery drives the binary, from outside.
 		{room: "server/torture", may: []string{"sdk/go", "sdk/go/gen"}},
 

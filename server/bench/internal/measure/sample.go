@@ -15,8 +15,11 @@ type Sample struct {
 	P999          time.Duration
 	AllocsPerCall float64
 	CPUPerRecord  time.Duration // of the whole process, the load itself included
-	Others        float64       // share of the processors that others used
-	BesideBytes   uint64        // what the load beside it wrote
+	// ServerPerRecord is processor time of the server's process; 0 if it has none
+	// of its own, which CPUPerRecord then includes.
+	ServerPerRecord time.Duration
+	Others          float64 // share of the processors that others used
+	BesideBytes     uint64  // what the load beside it wrote
 }
 
 // PerSecond is the rate of records.
@@ -92,6 +95,10 @@ func Allocs(s Sample) float64 { return s.AllocsPerCall }
 
 // CPU is processor time per record in microseconds.
 func CPU(s Sample) float64 { return micros(s.CPUPerRecord) }
+
+// ServerCPU is processor time of the server's process per record in
+// microseconds.
+func ServerCPU(s Sample) float64 { return micros(s.ServerPerRecord) }
 
 // Others is the share of the processors that others used.
 func Others(s Sample) float64 { return s.Others }

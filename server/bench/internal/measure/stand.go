@@ -63,15 +63,17 @@ func (s *stand) run(e Effort) (Sample, error) {
 		return Sample{}, err
 	}
 	had := s.main.acked()
-	before := usageNow()
-	latencies, err := s.main.run(&limits)
-	after := usageNow()
-	bytes, besideErr := finish()
-	if err := errors.Join(err, besideErr); err != nil {
+	run, err := begin(s.subject)
+	if err != nil {
 		return Sample{}, err
 	}
+	latencies, err := s.main.run(&limits)
 	records := s.main.acked() - had
-	sample := newSample(before, after, latencies, records, records*uint64(s.main.load.ValueBytes))
+	sample, timeErr := run.end(latencies, records, records*uint64(s.main.load.ValueBytes))
+	bytes, besideErr := finish()
+	if err := errors.Join(err, timeErr, besideErr); err != nil {
+		return Sample{}, err
+	}
 	sample.BesideBytes = bytes
 	return sample, nil
 }

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+
+	"github.com/proglog/proglog/server/bench/internal/child"
+	"github.com/proglog/proglog/server/bench/internal/measure"
+	"github.com/proglog/proglog/server/bench/internal/peer"
+	"github.com/proglog/proglog/server/bench/internal/wire"
+)
+
+// Groups of cells over the wire.
+const (
+	groupCall   = "call"
+	groupPump   = "pump"
+	groupStream = "stream"
+)
+
+// wireTimes is how much longer than a run of the engine one over the wire is:
+// processes wake up more slowly than goroutines.
+const wireTimes = 3
+
+// Records in flight of a pipelined producer.
+const window = 4096
+
+func (p *planner) wireEffort() measure.Effort {
+	e := p.effort()
+	e.Time *= wireTimes
+	return e
+}
+
+func (p *planner) proglog() wire.Proglog { return wire.Proglog{Bin: p.o.bin} }
+
+// calls is one record to a call, many callers, each of which waits for its ack.
+func (p *planner) calls() {
+	load := peer.Load{Logs: 1, Writers: 256, Batch: 1, ValueBytes: 100}
+	p.contest(groupCall, "unary/value=100", rows("G3"), p.wireEffort(), entrants(load,
+		p.proglog(), wire.Front{Store: child.Engine}, wire.JetStream{Always: true}, wire.JetStream{})...)
+}
+
+// pumps is one producer that does not wait for its acks.
+func (p *planner) pumps() {
+	for _, value := range smallSizes() {
+		p.pump("value="+short(value), rows("G4"), value,
+			p.proglog(), wire.Front{Store: child.Engine}, wire.JetStream{Always: true}, wire.JetStream{})
+	}
+}
+
+func (p *planner) pump(name string, of part, value int, peers ...peer.Peer) {
+	name = groupPump + "/" + name
+	e := p.wireEffort()
+	e.Bytes = min(e.Bytes, plenty(peer.Load{Batch: 1, ValueBytes: value}, e))
+	c := measure.Pumping{Peers: peers, ValueBytes: value, Window: window, Effort: e}
+	space := wireSpace(len(peers), value, e.Bytes*int64(e.Rounds+1))
+	p.add(name, of, space, func(ctx context.Context, dir string, r *results) error {
+		outcomes, err := c.Run(ctx, dir)
+		r.contests = append(r.contests, contest{name: name, group: groupPump, outcomes: outcomes})
+		return err
+	})
+}
+
+// streams is one consumer that reads a whole log.
+func (p *planner) streams() {
+	for _, value := range smallSizes() {
+		p.stream("value="+short(value), rows("G6"), value,
+			p.proglog(), wire.Front{Store: child.Memory}, wire.JetStream{})
+	}
+}
+
+func (p *planner) stream(name string, of part, value int, peers ...peer.Peer) {
+	name = groupStream + "/" + name
+	records := p.o.sizes.stream
+	if p.o.quick {
+		records /= 4
+	}
+	c := measure.Streaming{Peers: peers, ValueBytes: value, Records: records, Window: window, Effort: p.wireEffort()}
+	space := wireSpace(len(peers), value, int64(records)*int64(value))
+	p.add(name, of, space, func(ctx context.Context, dir string, r *results) error {
+		outcomes, err := c.Run(ctx, dir)
+		r.contests = append(r.contests, contest{name: name, group: groupStream, outcomes: outcomes})
+		return err
+	})
+}
+
+// wireSpace is what servers take of the disk, at most, when each gets so many
+// bytes of values.
+func wireSpace(servers, value int, bytes int64) int64 {
+	return int64(servers) * (int64(float64(bytes)*(1+150/float64(value))) + preparedBytes)
+}
