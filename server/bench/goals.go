@@ -31,7 +31,7 @@ func (g goal) reached() bool {
 
 // judge compares the results with the goals, in their order.
 func judge(r *results) []goal {
-	return slices.Concat(judgeOne(r), judgeCalls(r), judgePumps(r), judgeStreams(r), judgeMany(r), judgeGrowth(r))
+	return slices.Concat(judgeEngine(r), judgeOne(r), judgeCalls(r), judgePumps(r), judgeStreams(r), judgeReads(r), judgeMany(r), judgeGrowth(r))
 }
 
 // judgeOne is G2: a single writer beside a bare loop on prepared space, the
@@ -46,6 +46,32 @@ func judgeOne(r *results) []goal {
 	for _, value := range smallSizes() {
 		g := goal{id: "G2", what: "batches of 100 x " + report.Size(value) + ": rate beside a bare loop", want: 0.8}
 		g.against(r.find(groupOne+"/batch=100/value="+short(value)), 0, 1, measure.Rate)
+		goals = append(goals, g)
+	}
+	return goals
+}
+
+// judgeReads is G11: our engine, the first entrant, beside the book's design, the
+// third; and beside itself with one reader. The latter has no figure among the
+// goals: twice as many readers as fit the smallest machine must give half as much
+// again.
+func judgeReads(r *results) []goal {
+	var goals []goal
+	var alone measure.Series
+	for _, c := range r.readings {
+		if !c.way.Random || c.valueBytes > 1<<10 || len(c.outcomes) < 3 {
+			continue
+		}
+		what := fmt.Sprintf("read by offset, %s, readers: %d", report.Size(c.valueBytes), c.way.Readers)
+		g := goal{id: "G11", what: what + ": rate beside the book's design", want: 1.5}
+		g.against(c.outcomes, 0, 2, measure.Rate)
+		goals = append(goals, g)
+		if c.way.Readers == 1 {
+			alone = c.outcomes[0].Series
+			continue
+		}
+		g = goal{id: "G11", what: what + ": rate beside one reader", want: 1.5}
+		g.against([]measure.Outcome{c.outcomes[0], {Series: alone}}, 0, 1, measure.Rate)
 		goals = append(goals, g)
 	}
 	return goals

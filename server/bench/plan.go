@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/proglog/proglog/server/bench/internal/child"
 	"github.com/proglog/proglog/server/bench/internal/growth"
 	"github.com/proglog/proglog/server/bench/internal/measure"
 	"github.com/proglog/proglog/server/bench/internal/peer"
@@ -54,6 +55,7 @@ func (r *results) find(name string) []measure.Outcome {
 
 // Groups of contests, the first part of their names.
 const (
+	groupStores = "stores"
 	groupAppend = "append"
 	groupOne    = "one"
 	groupCurve  = "curve"
@@ -73,6 +75,7 @@ func batchSizes() []int          { return []int{1, 100, 1000} }
 // plan is all cells, in the order in which they run.
 func plan(o *options) []cell {
 	p := &planner{o: o}
+	p.stores()
 	p.one()
 	p.appends()
 	p.curves()
@@ -159,6 +162,15 @@ func entrants(load peer.Load, peers ...peer.Peer) []measure.Entrant {
 		}
 	}
 	return list
+}
+
+// stores compares our engine with others, each as it is used in a program.
+func (p *planner) stores() {
+	load := peer.Load{Logs: 1, Writers: 256, Batch: 1, ValueBytes: 100}
+	p.contest(groupStores, "writers=256/value=100", rows("G1"), p.effort(), entrants(load, peer.Engine{},
+		peer.Pebble{Version: child.Version("github.com/cockroachdb/pebble/v2")},
+		peer.Tidwall{Version: child.Version("github.com/tidwall/wal")},
+		peer.EtcdWAL{Version: child.Version("go.etcd.io/etcd/server/v3")}, peer.Bare{})...)
 }
 
 // one compares a single writer, whose latency is the disk's, with bare loops.

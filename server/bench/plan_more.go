@@ -46,14 +46,15 @@ func (p *planner) reads() {
 	ways := []measure.Way{
 		{Name: "in order, runs of 256 KiB", Readers: 1},
 		{Name: "by offset", Random: true, Readers: 1},
+		{Name: "by offset", Random: true, Readers: 2},
 		{Name: "by offset", Random: true, Readers: 4},
 	}
 	for _, value := range valueSizes() {
 		reads := measure.Reading{
-			Peers:      []peer.Peer{peer.Engine{}, peer.Files{}},
+			Peers:      []peer.Peer{peer.Engine{}, peer.Files{}, peer.Book{}},
 			ValueBytes: value, Bytes: p.o.sizes.read, Effort: p.effort(),
 		}
-		p.add("read/value="+short(value), rows("G11").when(value < 64<<10), 8*p.o.sizes.read, func(ctx context.Context, dir string, r *results) error {
+		p.add("read/value="+short(value), rows("G11").when(value < 64<<10), 12*p.o.sizes.read, func(ctx context.Context, dir string, r *results) error {
 			outcomes, err := reads.Run(ctx, dir, ways)
 			for i := range outcomes {
 				r.readings = append(r.readings, reading{way: ways[i], valueBytes: value, outcomes: outcomes[i]})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/proglog/proglog/server/bench/internal/child"
 	"github.com/proglog/proglog/server/bench/internal/measure"
@@ -30,19 +31,34 @@ func (p *planner) wireEffort() measure.Effort {
 }
 
 func (p *planner) proglog() wire.Proglog { return wire.Proglog{Bin: p.o.bin} }
+func (p *planner) sdk() wire.SDK         { return wire.SDK{Bin: p.o.bin} }
+
+// batches is our server with messages of about 16 KiB: a power of two of records,
+// which divides the window.
+func (p *planner) batches(value int) wire.Proglog {
+	return wire.Proglog{Bin: p.o.bin, Batch: map[int]int{100: 128, 1 << 10: 16}[value]}
+}
 
 // calls is one record to a call, many callers, each of which waits for its ack.
 func (p *planner) calls() {
 	load := peer.Load{Logs: 1, Writers: 256, Batch: 1, ValueBytes: 100}
-	p.contest(groupCall, "unary/value=100", rows("G3"), p.wireEffort(), entrants(load,
-		p.proglog(), wire.Front{Store: child.Engine}, wire.JetStream{Always: true}, wire.JetStream{})...)
+	p.contest(groupCall, "writers=256/value=100", rows("G3", "G3s"), p.wireEffort(), entrants(load,
+		p.proglog(), p.sdk(), wire.Front{Store: child.Engine}, wire.Connect{Store: child.Engine}, wire.TCP{},
+		wire.JetStream{Always: true}, wire.JetStream{},
+		wire.Redis{Always: true}, wire.Redis{Always: true, Auto: true}, wire.Redis{})...)
+	for _, writers := range []int{1, 4, 16, 64} {
+		load.Writers = writers
+		p.contest(groupCall, fmt.Sprintf("writers=%d/value=100", writers), rows("G3").slow(), p.wireEffort(), entrants(load,
+			p.proglog(), p.sdk(), wire.Front{Store: child.Engine}, wire.JetStream{Always: true}, wire.Redis{Always: true})...)
+	}
 }
 
 // pumps is one producer that does not wait for its acks.
 func (p *planner) pumps() {
 	for _, value := range smallSizes() {
-		p.pump("value="+short(value), rows("G4"), value,
-			p.proglog(), wire.Front{Store: child.Engine}, wire.JetStream{Always: true}, wire.JetStream{})
+		p.pump("value="+short(value), rows("G4", "G5"), value,
+			p.proglog(), p.batches(value), p.sdk(), wire.Front{Store: child.Engine}, wire.Connect{Store: child.Engine}, wire.TCP{},
+			wire.JetStream{Always: true}, wire.JetStream{}, wire.Redis{Always: true}, wire.Redis{})
 	}
 }
 
@@ -62,8 +78,9 @@ func (p *planner) pump(name string, of part, value int, peers ...peer.Peer) {
 // streams is one consumer that reads a whole log.
 func (p *planner) streams() {
 	for _, value := range smallSizes() {
-		p.stream("value="+short(value), rows("G6"), value,
-			p.proglog(), wire.Front{Store: child.Memory}, wire.JetStream{})
+		p.stream("value="+short(value), rows("G6", "G7", "G8", "G9"), value,
+			p.proglog(), p.batches(value), p.sdk(), wire.Front{Store: child.Memory}, wire.Connect{Store: child.Memory}, wire.TCP{},
+			wire.JetStream{}, wire.Redis{Ordered: true})
 	}
 }
 

@@ -16,6 +16,7 @@ func sections(r *results, facts []string) []report.Section {
 		{Title: "Peers", Rows: peerRows()},
 		goalTable(r),
 		contestTable(r, groupOne, "One writer", "A single goroutine appends batches: its latency is the disk's. \"bare\" is the peer on equally prepared space."),
+		contestTable(r, groupStores, "Stores in a process", "256 goroutines append one record at a time, each ack stands on a sync. Records have their time in front."),
 		contestTable(r, groupAppend, "Append",
 			"Goroutines append one record at a time, each to a log chosen at random, and wait for the ack. Each log has a record before the first round. A bare loop has neither logs nor groups: each goroutine syncs a file of its own.",
 			"Runs are short: what our engine writes to segments behind the ack is written out between runs, at nobody's expense. \"sustained\" below pays for it."),
@@ -136,13 +137,13 @@ func readTable(r *results) report.Section {
 		Notes: []string{
 			"One log, written in batches, read from the page cache. A call is a run, or one record. Beside it, preads of the same sizes from a file of bare values, which checks nothing.",
 		},
-		Head: append(append([]string{"value", "", "readers"}, figureHead()...), "rate / file per log", "p50 / file per log", "rounds differ", "others"),
+		Head: append(append([]string{"value", "", "readers"}, figureHead()...), "rate / file per log", "p50 / file per log", "rate / book's design", "rounds differ", "others"),
 	}
 	for _, c := range r.readings {
-		ours, raw := c.outcomes[0].Series, c.outcomes[1].Series
+		ours, raw, book := c.outcomes[0].Series, c.outcomes[1].Series, c.outcomes[2].Series
 		row := append([]string{report.Size(c.valueBytes), c.way.Name, fmt.Sprint(c.way.Readers)}, figureRow(ours)...)
 		s.Rows = append(s.Rows, append(row,
-			report.Ratio(ours.Ratio(raw, measure.Rate)), report.Ratio(ours.Ratio(raw, measure.Latency50)),
+			report.Ratio(ours.Ratio(raw, measure.Rate)), report.Ratio(ours.Ratio(raw, measure.Latency50)), report.Ratio(ours.Ratio(book, measure.Rate)),
 			report.Ratio(measure.Spread(ours.Each(measure.Rate))), report.Percent(ours.Median(measure.Others))))
 	}
 	return s

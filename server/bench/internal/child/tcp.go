@@ -9,6 +9,7 @@ import (
 	"net"
 
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
+	"github.com/proglog/proglog/server/commitlog"
 )
 
 // What a connection to the TCP child is for is its first byte. Numbers are 64 bits,
@@ -78,25 +79,47 @@ func (c tcpConn) number(n uint64) error {
 	return binary.Write(c.out, binary.LittleEndian, n)
 }
 
+// produce appends all that has arrived at a time, and answers in order.
 func (c tcpConn) produce(ctx context.Context) error {
-	var head, answer [8]byte
 	for {
-		if _, err := io.ReadFull(c, head[:]); err != nil {
-			return err
-		}
-		value := make([]byte, binary.LittleEndian.Uint64(head[:]))
-		if _, err := io.ReadFull(c, value); err != nil {
-			return err
-		}
-		answers, err := c.store.append(ctx, []*logv1.ProduceRequest{{Record: &logv1.Record{Value: value}}})
+		first, err := c.value()
 		if err != nil {
 			return err
 		}
-		binary.LittleEndian.PutUint64(answer[:], answers[0].Offset)
-		if _, err := c.out.Write(answer[:]); err != nil {
+		group := []*logv1.ProduceRequest{first}
+		for c.Buffered() > 0 && len(group) < queueLength {
+			next, err := c.value()
+			if err != nil {
+				return err
+			}
+			group = append(group, next)
+		}
+		answers, err := c.store.append(ctx, group)
+		if err != nil {
+			return err
+		}
+		var out []byte
+		for _, a := range answers {
+			out = binary.LittleEndian.AppendUint64(out, a.Offset)
+		}
+		if _, err := c.out.Write(out); err != nil {
 			return err
 		}
 	}
+}
+
+func (c tcpConn) value() (*logv1.ProduceRequest, error) {
+	var head [8]byte
+	if _, err := io.ReadFull(c, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint64(head[:])
+	if n > commitlog.MaxValueBytes {
+		return nil, errors.New("a value that is too large")
+	}
+	value := make([]byte, n)
+	_, err := io.ReadFull(c, value)
+	return &logv1.ProduceRequest{Record: &logv1.Record{Value: value}}, err
 }
 
 func (c tcpConn) stream(ctx context.Context) error {

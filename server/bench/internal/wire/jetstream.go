@@ -24,9 +24,9 @@ type JetStream struct {
 // Name implements [peer.Peer].
 func (p JetStream) Name() string {
 	if p.Always {
-		return "JetStream always"
+		return NameJetAlways
 	}
-	return "JetStream default"
+	return NameJetDefault
 }
 
 // About implements [peer.Peer].

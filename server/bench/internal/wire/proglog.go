@@ -24,9 +24,9 @@ type Proglog struct {
 // Name implements [peer.Peer].
 func (p Proglog) Name() string {
 	if p.Batch > 0 {
-		return "proglog batches"
+		return NameBatches
 	}
-	return "proglog"
+	return NameProglog
 }
 
 // About implements [peer.Peer].
@@ -91,9 +91,9 @@ type Front struct {
 // Name implements [peer.Peer].
 func (p Front) Name() string {
 	if p.Store == child.Memory {
-		return "grpc-go memory"
+		return NameGRPCMemory
 	}
-	return "grpc-go"
+	return NameGRPC
 }
 
 // About implements [peer.Peer].
