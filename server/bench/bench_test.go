@@ -22,7 +22,7 @@ import (
 func smallest(dir, cells string) *options {
 	return &options{
 		rounds: 1, time: 2 * time.Millisecond, run: regexp.MustCompile(cells), dir: dir,
-		sizes: sizes{logs: 20, read: 1 << 20, stream: 2000, segments: [2]int{2, 6}},
+		sizes: sizes{logs: 20, read: 1 << 20, stream: 2000, segments: [2]int{2, 6}, followers: 40, window: 128},
 	}
 }
 

@@ -38,10 +38,13 @@ type sizes struct {
 	read     int64  // bytes of values to read: they stay in the page cache
 	stream   int    // records of a log that a server sends
 	segments [2]int // few and many
+
+	followers int // of one server, with nothing to get
+	window    int // records in flight of a pipelined producer; a multiple of 128
 }
 
 func fullSizes() sizes {
-	return sizes{logs: 10_000, read: 128 << 20, stream: 200_000, segments: [2]int{500, 4000}}
+	return sizes{logs: 10_000, read: 128 << 20, stream: 200_000, segments: [2]int{500, 4000}, followers: 10_000, window: 4096}
 }
 
 // What -rounds and -time are unless they are given.

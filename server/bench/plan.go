@@ -8,6 +8,7 @@ import (
 	"github.com/proglog/proglog/server/bench/internal/growth"
 	"github.com/proglog/proglog/server/bench/internal/measure"
 	"github.com/proglog/proglog/server/bench/internal/peer"
+	"github.com/proglog/proglog/server/bench/internal/wire"
 )
 
 // A cell is one thing that is measured.
@@ -26,6 +27,9 @@ type results struct {
 	fresh    *growth.Fresh
 	openings []growth.Opening
 	small    *growth.Small
+
+	following []wire.Following
+	first     *wire.First
 }
 
 // A contest is the outcomes of one cell, the first of which is the one that the
@@ -86,6 +90,7 @@ func plan(o *options) []cell {
 	p.calls()
 	p.pumps()
 	p.streams()
+	p.idle()
 	return p.cells
 }
 

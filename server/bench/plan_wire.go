@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 
 	"github.com/proglog/proglog/server/bench/internal/child"
 	"github.com/proglog/proglog/server/bench/internal/measure"
@@ -21,9 +23,6 @@ const (
 // processes wake up more slowly than goroutines.
 const wireTimes = 3
 
-// Records in flight of a pipelined producer.
-const window = 4096
-
 func (p *planner) wireEffort() measure.Effort {
 	e := p.effort()
 	e.Time *= wireTimes
@@ -34,23 +33,24 @@ func (p *planner) proglog() wire.Proglog { return wire.Proglog{Bin: p.o.bin} }
 func (p *planner) sdk() wire.SDK         { return wire.SDK{Bin: p.o.bin} }
 
 // batches is our server with messages of about 16 KiB: a power of two of records,
-// which divides the window.
+// which divides a window.
 func (p *planner) batches(value int) wire.Proglog {
 	return wire.Proglog{Bin: p.o.bin, Batch: map[int]int{100: 128, 1 << 10: 16}[value]}
 }
 
 // calls is one record to a call, many callers, each of which waits for its ack.
 func (p *planner) calls() {
-	load := peer.Load{Logs: 1, Writers: 256, Batch: 1, ValueBytes: 100}
-	p.contest(groupCall, "writers=256/value=100", rows("G3", "G3s"), p.wireEffort(), entrants(load,
-		p.proglog(), p.sdk(), wire.Front{Store: child.Engine}, wire.Connect{Store: child.Engine}, wire.TCP{},
-		wire.JetStream{Always: true}, wire.JetStream{},
-		wire.Redis{Always: true}, wire.Redis{Always: true, Auto: true}, wire.Redis{})...)
+	load := peer.Load{Logs: 1, Batch: 1, ValueBytes: 100}
 	for _, writers := range []int{1, 4, 16, 64} {
 		load.Writers = writers
 		p.contest(groupCall, fmt.Sprintf("writers=%d/value=100", writers), rows("G3").slow(), p.wireEffort(), entrants(load,
 			p.proglog(), p.sdk(), wire.Front{Store: child.Engine}, wire.JetStream{Always: true}, wire.Redis{Always: true})...)
 	}
+	load.Writers = 256
+	p.contest(groupCall, "writers=256/value=100", rows("G3", "G3s"), p.wireEffort(), entrants(load,
+		p.proglog(), p.sdk(), wire.Front{Store: child.Engine}, wire.Connect{Store: child.Engine}, wire.TCP{},
+		wire.JetStream{Always: true}, wire.JetStream{},
+		wire.Redis{Always: true}, wire.Redis{Always: true, Auto: true}, wire.Redis{}, wire.Kafka{})...)
 }
 
 // pumps is one producer that does not wait for its acks.
@@ -58,7 +58,7 @@ func (p *planner) pumps() {
 	for _, value := range smallSizes() {
 		p.pump("value="+short(value), rows("G4", "G5"), value,
 			p.proglog(), p.batches(value), p.sdk(), wire.Front{Store: child.Engine}, wire.Connect{Store: child.Engine}, wire.TCP{},
-			wire.JetStream{Always: true}, wire.JetStream{}, wire.Redis{Always: true}, wire.Redis{})
+			wire.JetStream{Always: true}, wire.JetStream{}, wire.Redis{Always: true}, wire.Redis{}, wire.Kafka{})
 	}
 }
 
@@ -66,7 +66,7 @@ func (p *planner) pump(name string, of part, value int, peers ...peer.Peer) {
 	name = groupPump + "/" + name
 	e := p.wireEffort()
 	e.Bytes = min(e.Bytes, plenty(peer.Load{Batch: 1, ValueBytes: value}, e))
-	c := measure.Pumping{Peers: peers, ValueBytes: value, Window: window, Effort: e}
+	c := measure.Pumping{Peers: peers, ValueBytes: value, Window: p.o.sizes.window, Effort: e}
 	space := wireSpace(len(peers), value, e.Bytes*int64(e.Rounds+1))
 	p.add(name, of, space, func(ctx context.Context, dir string, r *results) error {
 		outcomes, err := c.Run(ctx, dir)
@@ -80,7 +80,7 @@ func (p *planner) streams() {
 	for _, value := range smallSizes() {
 		p.stream("value="+short(value), rows("G6", "G7", "G8", "G9"), value,
 			p.proglog(), p.batches(value), p.sdk(), wire.Front{Store: child.Memory}, wire.Connect{Store: child.Memory}, wire.TCP{},
-			wire.JetStream{}, wire.Redis{Ordered: true})
+			wire.JetStream{}, wire.Redis{Ordered: true}, wire.Kafka{Every: true})
 	}
 }
 
@@ -90,7 +90,7 @@ func (p *planner) stream(name string, of part, value int, peers ...peer.Peer) {
 	if p.o.quick {
 		records /= 4
 	}
-	c := measure.Streaming{Peers: peers, ValueBytes: value, Records: records, Window: window, Effort: p.wireEffort()}
+	c := measure.Streaming{Peers: peers, ValueBytes: value, Records: records, Window: p.o.sizes.window, Effort: p.wireEffort()}
 	space := wireSpace(len(peers), value, int64(records)*int64(value))
 	p.add(name, of, space, func(ctx context.Context, dir string, r *results) error {
 		outcomes, err := c.Run(ctx, dir)
@@ -104,3 +104,36 @@ func (p *planner) stream(name string, of part, value int, peers ...peer.Peer) {
 func wireSpace(servers, value int, bytes int64) int64 {
 	return int64(servers) * (int64(float64(bytes)*(1+150/float64(value))) + preparedBytes)
 }
+
+// idle is what servers take when there is little to do: many followers, and none.
+func (p *planner) idle() {
+	const space = 2 * preparedBytes
+	p.add("idle/followers", rows("G10"), space, func(ctx context.Context, dir string, r *results) error {
+		for _, server := range []string{wire.FollowProglog, wire.FollowGRPC} {
+			own, err := os.MkdirTemp(dir, "follow-*")
+			if err != nil {
+				return err
+			}
+			f, err := wire.MeasureFollowing(ctx, own, server, p.o.bin, p.o.sizes.followers, p.o.rounds, idleTimes*p.o.time)
+			if errors.Is(err, peer.ErrUnavailable) {
+				f.Unavailable, err = err.Error(), nil
+			}
+			r.following = append(r.following, f)
+			if err = errors.Join(err, os.RemoveAll(own)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	p.add("idle/first", rows("G14"), space, func(_ context.Context, dir string, r *results) error {
+		if _, err := os.Stat(p.o.bin); err != nil {
+			return nil // other cells say that it is not there
+		}
+		first, err := wire.MeasureFirst(dir, p.o.bin, p.o.rounds)
+		r.first = &first
+		return err
+	})
+}
+
+// idleTimes is how much longer than a run of the engine idle servers are watched.
+const idleTimes = 8

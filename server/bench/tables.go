@@ -13,7 +13,7 @@ import (
 func sections(r *results, facts []string) []report.Section {
 	all := []report.Section{
 		{Notes: facts},
-		{Title: "Peers", Rows: peerRows()},
+		{Title: "Peers", Rows: peerRows(r)},
 		goalTable(r),
 		contestTable(r, groupOne, "One writer", "A single goroutine appends batches: its latency is the disk's. \"bare\" is the peer on equally prepared space."),
 		contestTable(r, groupStores, "Stores in a process", "256 goroutines append one record at a time, each ack stands on a sync. Records have their time in front."),
@@ -26,8 +26,9 @@ func sections(r *results, facts []string) []report.Section {
 		entrantTable(r, groupBeside, "A small writer beside a bulk writer", "One goroutine appends 100 B to a log; beside it 16 append 64 KiB to another. Figures are the small one's."),
 		readTable(r),
 		wireTable(r, groupCall, "Calls over the wire", "Callers append one record to a call and wait for its ack. Servers are processes of their own; the bench's own CPU is that of their client, and of the harness. \"rounds differ\" and \"spread\" are the largest divided by the smallest."),
-		wireTable(r, groupPump, "A pipelined producer", "One producer, 4,096 records in flight; a latency is from a record's hand-over to its ack, so most of it is the queue."),
+		wireTable(r, groupPump, "A pipelined producer", "One producer, 4,096 records in flight; a latency is from a record's hand-over to its ack, so most of it is the queue; one of more than 4.3 s counts as 4.3 s."),
 		wireTable(r, groupStream, "A consumer from the first record on", "One consumer reads a whole log, again and again."),
+		followTable(r),
 	}
 	return full(all)
 }
@@ -43,10 +44,23 @@ func full(all []report.Section) []report.Section {
 	return kept
 }
 
-func peerRows() [][]string {
+// peerRows has a row for each peer that took part, in the order in which they came.
+func peerRows(r *results) [][]string {
 	var rows [][]string
-	for _, p := range []peer.Peer{peer.Engine{}, peer.Files{}, peer.Bare{}, peer.Bare{Space: peer.Growing}, peer.Bare{Space: peer.Direct}} {
-		rows = append(rows, []string{p.Name(), p.About()})
+	seen := map[string]bool{}
+	add := func(outcomes []measure.Outcome) {
+		for _, o := range outcomes {
+			if key := o.Peer + o.About; !seen[key] {
+				seen[key] = true
+				rows = append(rows, []string{o.Peer, o.About})
+			}
+		}
+	}
+	for _, c := range r.contests {
+		add(c.outcomes)
+	}
+	for _, c := range r.readings {
+		add(c.outcomes)
 	}
 	return rows
 }

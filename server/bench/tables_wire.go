@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/proglog/proglog/server/bench/internal/measure"
 	"github.com/proglog/proglog/server/bench/internal/report"
 )
@@ -9,14 +11,14 @@ import (
 // of a cell is compared with all others.
 func wireTable(r *results, group, title string, notes ...string) report.Section {
 	s := report.Section{Title: title, Notes: notes}
-	s.Head = []string{"", "value", "records/s", "MB/s", "p50 µs", "p99 µs", "p99.9 µs", "server CPU µs/record", "bench CPU µs/record", "proglog's rate is", "spread", "rounds differ", "others"}
+	s.Head = []string{"", "callers", "value", "records/s", "MB/s", "p50 µs", "p99 µs", "p99.9 µs", "server CPU µs/record", "bench CPU µs/record", "proglog's rate is", "spread", "rounds differ", "others"}
 	for _, c := range r.contests {
 		if c.group != group {
 			continue
 		}
 		for i, o := range c.outcomes {
 			if o.Unavailable != "" {
-				s.Rows = append(s.Rows, []string{o.Label + ": SKIP", report.Size(o.Load.ValueBytes), o.Unavailable})
+				s.Rows = append(s.Rows, []string{o.Label + ": SKIP", fmt.Sprint(o.Load.Writers), report.Size(o.Load.ValueBytes), o.Unavailable})
 				continue
 			}
 			s.Rows = append(s.Rows, wireRow(o, c.outcomes[0], i == 0))
@@ -27,7 +29,7 @@ func wireTable(r *results, group, title string, notes ...string) report.Section 
 
 func wireRow(o, first measure.Outcome, isFirst bool) []string {
 	v := o.Series
-	row := []string{o.Label, report.Size(o.Load.ValueBytes), report.Count(v.Median(measure.Rate)), report.Megabytes(v.Median(measure.Throughput))}
+	row := []string{o.Label, fmt.Sprint(o.Load.Writers), report.Size(o.Load.ValueBytes), report.Count(v.Median(measure.Rate)), report.Megabytes(v.Median(measure.Throughput))}
 	if v.Median(measure.Latency999) > 0 {
 		row = append(row, report.Micros(v.Median(measure.Latency50)), report.Micros(v.Median(measure.Latency99)), report.Micros(v.Median(measure.Latency999)))
 	} else { // a stream has no calls to be timed

@@ -51,10 +51,16 @@ func writeFile(name string, write func(io.Writer) error) error {
 // charts are the curves that were measured.
 func charts(r *results) []report.Chart {
 	writers := func(l peer.Load) float64 { return float64(l.Writers) }
+	value := func(l peer.Load) float64 { return float64(l.ValueBytes) }
 	logs := func(l peer.Load) float64 { return float64(l.Logs) }
 	all := []report.Chart{
 		{Title: "Group commit: rate, one log, 100 B", X: "goroutines", Base: 2, Y: "records/s", Curves: curves(r, groupCurve, writers, measure.Rate)},
 		{Title: "Group commit: p50, one log, 100 B", X: "goroutines", Base: 2, Y: "µs", Curves: curves(r, groupCurve, writers, measure.Latency50)},
+		{Title: "Calls over the wire: rate, 100 B", X: "callers", Base: 2, Y: "records/s", Curves: curves(r, groupCall, writers, measure.Rate)},
+		{Title: "Calls over the wire: p50, 100 B", X: "callers", Base: 2, Y: "µs", Curves: curves(r, groupCall, writers, measure.Latency50)},
+		{Title: "A pipelined producer: rate", X: "bytes of a value", Base: 2, Y: "records/s", Curves: curves(r, groupPump, value, measure.Rate)},
+		{Title: "A consumer from the first record on: rate", X: "bytes of a value", Base: 2, Y: "records/s", Curves: curves(r, groupStream, value, measure.Rate)},
+		{Title: "A consumer: server CPU per record", X: "bytes of a value", Base: 2, Y: "µs", Curves: curves(r, groupStream, value, measure.ServerCPU)},
 		{Title: "Number of logs: rate, 256 goroutines, 100 B", X: "logs", Base: 10, Y: "records/s", Curves: curves(r, groupLogs, logs, measure.Rate)},
 	}
 	var drawn []report.Chart

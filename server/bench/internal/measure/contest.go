@@ -39,6 +39,7 @@ type Entrant struct {
 // An Outcome is what an entrant reached.
 type Outcome struct {
 	Label       string
+	Peer, About string // what the peer says of itself
 	Load        peer.Load
 	Against     int           // as in its entrant
 	Setup       time.Duration // to open the subject, make its logs and put a record into each
@@ -59,7 +60,7 @@ func (c Contest) Run(ctx context.Context, dir string) (_ []Outcome, err error) {
 		}
 	}()
 	for i, e := range c.Entrants {
-		outcomes[i] = Outcome{Label: e.label(), Load: e.Load, Against: e.Against}
+		outcomes[i] = Outcome{Label: e.label(), Peer: e.Peer.Name(), About: e.Peer.About(), Load: e.Load, Against: e.Against}
 		began := time.Now()
 		stands[i], err = newStand(e, dir)
 		if errors.Is(err, peer.ErrUnavailable) {

@@ -67,7 +67,7 @@ func (h *hall) open(ctx context.Context, peers []peer.Peer, load peer.Load) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		outcome := Outcome{Label: p.Name(), Load: load}
+		outcome := Outcome{Label: p.Name(), Peer: p.Name(), About: p.About(), Load: load}
 		began := time.Now()
 		b, err := newBooth(p, h.dir, load)
 		if errors.Is(err, peer.ErrUnavailable) {

@@ -63,7 +63,7 @@ func (r Reading) Run(ctx context.Context, dir string, ways []Way) (_ [][]Outcome
 	for i, way := range ways {
 		outcomes[i] = make([]Outcome, len(r.Peers))
 		for j, p := range r.Peers {
-			outcomes[i][j] = Outcome{Label: p.Name(), Load: r.load()}
+			outcomes[i][j] = Outcome{Label: p.Name(), Peer: p.Name(), About: p.About(), Load: r.load()}
 		}
 		if err := r.rounds(ctx, dir, way, stands, outcomes[i]); err != nil {
 			return nil, fmt.Errorf("%s: %w", way.Name, err)

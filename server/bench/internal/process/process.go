@@ -112,14 +112,10 @@ func (p *Process) tail() string {
 
 func (p *Process) kill() { _ = p.cmd.Process.Kill() } // it fails if the process is gone
 
-// Alive reports a process that has ended.
-func (p *Process) Alive() error {
-	select {
-	case <-p.gone:
-		return fmt.Errorf("%s has ended:\n%s", p.cmd.Path, p.tail())
-	default:
-		return nil
-	}
+// Kill ends the process at once, and returns when it is gone.
+func (p *Process) Kill() {
+	p.kill()
+	<-p.gone
 }
 
 // Stop asks the process to end, and kills it if it does not. It returns when the

@@ -15,4 +15,6 @@ const (
 	NameRedisAlways   = "Redis always"
 	NameRedisAuto     = "Redis always, autopipelined"
 	NameRedisEverysec = "Redis everysec"
+	NameKafkaAlways   = "Kafka always"
+	NameKafkaDefault  = "Kafka default"
 )

@@ -51,8 +51,8 @@ func newServed(load peer.Load) *served {
 // CPU implements [peer.Served].
 func (s *served) CPU() (time.Duration, error) { return s.process.CPU() }
 
-// Process returns the server's process.
-func (s *served) Process() *process.Process { return s.process }
+// Kill ends the server at once.
+func (s *served) Kill() { s.process.Kill() }
 
 // stop ends the server, in order if it can.
 func (s *served) stop() (err error) {
