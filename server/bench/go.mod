@@ -84,3 +84,7 @@ replace (
 	github.com/proglog/proglog/sdk/go => ../../sdk/go
 	github.com/proglog/proglog/server => ..
 )
+
+// In the workspace some peer's peer asks for a version of this module from before
+// its packages became modules of their own, and Go then finds them twice.
+replace google.golang.org/genproto => google.golang.org/genproto v0.0.0-20261026165753-2ffab32bce7e

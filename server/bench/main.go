@@ -1,12 +1,17 @@
-// Command bench measures our engine beside other ways to keep records durably,
-// on this machine and this disk, and compares the figures with the goals.
+// Command bench measures our engine and our server beside other ways to keep
+// records, on this machine and this disk, and compares the figures with the goals.
 //
-//	go run ./server/bench           everything, about eight minutes
-//	go run ./server/bench -quick    the cells that matter most, within a minute
+//	make bench                        everything, about half an hour
+//	make bench ARGS="-quick"          the cells that matter most, some minutes
+//	make bench ARGS="-rows G3,G4"     what these goals need
 //
 // Figures of one machine at one time say little. Ratios of peers that took turns
 // say more, so that is what the goals are about. Every run reads back what was
 // acked, and a bench that finds a record missing fails.
+//
+// Servers are processes of their own, reached over loopback through the clients
+// they come with. Those that no module brings, Redis and Kafka, are measured where
+// they are installed, and otherwise told as SKIP.
 package main
 
 import (
