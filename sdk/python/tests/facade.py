@@ -75,6 +75,18 @@ class ThreadedReader(Threaded):
             raise StopAsyncIteration
         return found
 
+    async def next(self, timeout: float | None = None) -> Any:
+        def take() -> Any:
+            try:
+                return self.inner.next(timeout)
+            except StopIteration:  # which no future takes
+                return END
+
+        found = await asyncio.to_thread(take)
+        if found is END:
+            raise StopAsyncIteration
+        return found
+
     def close(self) -> None:
         self.inner.close()
 

@@ -261,7 +261,7 @@ async def test_close_is_behind_a_send_that_waits_for_the_bounds(
     fake.on("GetLog", ask)
     fake.on("ProduceStream", acknowledge)
     producer = connect(fake.url).producer(linger=60)
-    core = getattr(producer, "inner", producer)._core
+    core = getattr(producer, "inner", producer)._sending.core
     waiting = [asyncio.ensure_future(producer.send(b"x")) for _ in range(2)]
     await until(lambda: core.senders == 2)
     late = asyncio.ensure_future(producer.send(b"x", timeout=0.05))
@@ -286,7 +286,7 @@ async def test_close_is_behind_a_send_that_waits_for_room(fake: FakeServer, conn
 
     fake.on("ProduceStream", stream)
     producer = connect(fake.url).producer(max_in_flight_bytes=200)
-    core = getattr(producer, "inner", producer)._core
+    core = getattr(producer, "inner", producer)._sending.core
     first = await producer.send(b"x" * 100)
     waiting = asyncio.ensure_future(producer.send(b"x" * 100))
     await until(lambda: core.senders == 1)
@@ -306,7 +306,7 @@ async def test_abort_ends_a_send_that_waits(fake: FakeServer, connect: Any) -> N
 
     fake.on("ProduceStream", stream)
     producer = connect(fake.url).producer(max_in_flight_bytes=200)
-    core = getattr(producer, "inner", producer)._core
+    core = getattr(producer, "inner", producer)._sending.core
     await producer.send(b"x" * 100)
     waiting = asyncio.ensure_future(producer.send(b"x" * 100))
     await until(lambda: core.senders == 1)
@@ -354,7 +354,7 @@ async def test_close_with_a_timeout_leaves_what_is_in_flight_unknown(
     producer = client.producer(max_in_flight_batches=1, max_batch_records=1)
     sent, waits = await producer.send(b"a"), await producer.send(b"b")
     await until(lambda: "ProduceStream" in fake.calls)
-    core = getattr(producer, "inner", producer)._core
+    core = getattr(producer, "inner", producer)._sending.core
     await until(lambda: core.sent == 1)
     with pytest.raises(ClosedError):
         await soon(producer.close(timeout=0.05))

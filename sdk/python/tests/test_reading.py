@@ -6,6 +6,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import functools
+import gc
+import math
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -155,24 +157,38 @@ async def test_a_silent_server_is_given_up_after_two_heartbeats(
     await reader.aclose()
 
 
-async def test_heartbeats_keep_a_stream(fake: FakeServer, connect: Any) -> None:
+async def test_heartbeats_keep_a_stream(fake: FakeServer, connect: Any, mode: str) -> None:
+    """Each puts off the moment at which the stream is taken for dead. The next one comes when
+    the one before was seen, so a slow machine cannot make the test fail."""
     streams: list[pb.ConsumeRequest] = []
-    beats = threading.Event()
+    beats = threading.Semaphore(0)
 
     def stream(request: pb.ConsumeRequest, context: Any) -> Iterator[pb.ConsumeResponse]:
         streams.append(request)
-        for n in range(8):
+        for _ in range(4):
             yield pb.ConsumeResponse(next_offset=0)
-            threading.Event().wait(0.1)
-            if n == 6:
-                beats.set()
+            assert beats.acquire(timeout=30)
         yield pb.ConsumeResponse(records=records(0, b"x"), next_offset=1)
         yield from until_gone(context)
 
     fake.on("ConsumeStream", stream)
-    reader = connect(fake.url).follow(heartbeat=0.2)
-    assert [r.value for r in await first(reader, 1)] == [b"x"]
-    assert beats.is_set()
+    reader = connect(fake.url).follow(heartbeat=60)
+    source = getattr(reader, "inner", reader)._batches._source
+
+    def deadline() -> float:
+        if mode == "async":
+            timer = source.timer
+            return float("-inf") if timer is None else timer.when()
+        watch = source.watch
+        return float("-inf") if watch is None or watch.deadline == math.inf else watch.deadline
+
+    waiting = asyncio.ensure_future(reader.__anext__())
+    seen = [float("-inf")]
+    for _ in range(4):
+        await until(lambda: deadline() > seen[-1])
+        seen.append(deadline())
+        beats.release()
+    assert (await soon(waiting)).value == b"x"
     assert len(streams) == 1
     await reader.aclose()
 
@@ -340,7 +356,8 @@ async def test_closing_the_client_ends_its_readers(server: RealServer, connect: 
 
 
 def _stream_of(reader: Any) -> Any:
-    return getattr(reader, "inner", reader)._batches._stream
+    batches = getattr(reader, "inner", reader)
+    return getattr(batches, "_batches", batches)._source.stream
 
 
 async def test_leaving_a_loop_early_releases_the_stream(fake: FakeServer, connect: Any) -> None:
@@ -360,11 +377,10 @@ async def test_leaving_a_loop_early_releases_the_stream(fake: FakeServer, connec
     await until(left.is_set)
 
 
-async def test_a_cancelled_task_leaves_the_stream(
+async def test_a_reader_that_is_let_go_leaves_the_stream(
     fake: FakeServer, connect: Any, mode: str
 ) -> None:
-    if mode == "sync":
-        return  # threads have no cancellation but close
+    """Also when a wait that was cancelled, or timed out, is still under way."""
     began, left = threading.Event(), threading.Event()
 
     def stream(request: pb.ConsumeRequest, context: Any) -> Iterator[pb.ConsumeResponse]:
@@ -374,12 +390,80 @@ async def test_a_cancelled_task_leaves_the_stream(
 
     fake.on("ConsumeStream", stream)
     reader = connect(fake.url).follow()
-    waiting = asyncio.ensure_future(reader.__anext__())
+    with pytest.raises(TimeoutError):
+        await soon(reader.next(timeout=0.01))
+    if mode == "async":
+        waiting = asyncio.ensure_future(reader.__anext__())
+        await until(began.is_set)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        del waiting
     await until(began.is_set)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
+    del reader
+    gc.collect()
     await until(left.is_set)
+
+
+async def test_a_wait_that_is_given_up_loses_no_record(
+    server: RealServer, connect: Any, mode: str
+) -> None:
+    """By a timeout or a cancelled task: the reader goes on, and no record is skipped."""
+    client = connect(server.url)
+    for read in (client.follow, client.batches):
+        reader = read(from_tail=0, heartbeat=1)
+        start = (await client.describe_log()).next_offset
+        for n in range(3):
+            with pytest.raises(TimeoutError):
+                await soon(reader.next(timeout=0.02 * n))
+            if mode == "async":
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(reader.__anext__(), 0.02)
+        await until(functools.partial(_stream_of, reader))
+        await client.produce(b"here")
+        came = await soon(reader.next(timeout=30))
+        assert getattr(came, "records", [came])[0].offset == start
+        await client.produce(b"there")
+        came = await soon(reader.__anext__())
+        assert getattr(came, "records", [came])[0].offset == start + 1
+        with pytest.raises(TimeoutError):
+            await soon(reader.next(timeout=0))
+        await reader.aclose()
+        with pytest.raises(StopAsyncIteration):
+            await soon(reader.__anext__())
+
+
+async def test_a_timeout_at_the_end_is_the_end(server: RealServer, connect: Any) -> None:
+    client = connect(server.url)
+    await fill(client, 2)
+    reader = client.records()
+    assert [(await soon(reader.next(timeout=30))).offset for _ in range(2)] == [0, 1]
+    with pytest.raises(StopAsyncIteration):
+        await soon(reader.next(timeout=30))
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_start_beyond_the_tail_of_a_known_log_is_waited_for(
+    server: RealServer, connect: Any, known: bool
+) -> None:
+    """A log id names the log; it does not say that anything of it was read."""
+    client = connect(server.url)
+    await fill(client, 2)
+    log_id = (await client.describe_log()).id if known else ""
+    reader = client.follow(start=4, log_id=log_id, heartbeat=1)
+    with pytest.raises(TimeoutError):
+        await soon(reader.next(timeout=0.05))
+    await fill(client, 3)
+    assert (await soon(reader.next(timeout=30))).offset == 4
+    await reader.aclose()
+
+
+async def test_a_cursor_beyond_the_tail_was_read_to_there(server: RealServer, connect: Any) -> None:
+    client = connect(server.url)
+    await fill(client, 2)
+    place = Place(5, (await client.describe_log()).id)
+    with pytest.raises(LogChangedError):
+        await first(client.follow(start=place), 1)
 
 
 async def test_a_wrong_address_shows_soon(connect: Any) -> None:

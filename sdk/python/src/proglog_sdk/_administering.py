@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _checks as checks
 from ._codec import decode_info, duration
 from ._errors import Code, ProglogError, Reason, refused
 from ._flow import ADMIN, LOG, Call, Flow, retry_read
@@ -11,6 +12,7 @@ from ._types import LogInfo, Retention, Retry
 
 def describe(retry: Retry, log: str) -> Flow[LogInfo]:
     """Describe a log."""
+    checks.text("log", log)
     call = Call(LOG, "GetLog", pb.GetLogRequest(log=log).SerializeToString(), log)
     data = yield from retry_read(retry, "describe the log", call)
     return decode_info(pb.GetLogResponse.FromString(data).info)
@@ -20,9 +22,13 @@ def put(
     retry: Retry, log: str, retention: Retention | None, sealed: bool | None
 ) -> Flow[tuple[LogInfo, bool]]:
     """Make a log if there is none of that name, and change its settings."""
+    checks.text("log", log)
+    checks.kind("sealed", sealed, bool)
+    checks.kind("retention", retention, Retention)
     req = pb.PutLogRequest(log=log, sealed=sealed)
     if retention is not None:
-        age = retention.max_age.total_seconds() if retention.max_age else None
+        checks.whole("max_bytes", retention.max_bytes)
+        age = None if retention.max_age is None else checks.duration("max_age", retention.max_age)
         req.retention.CopyFrom(pb.Retention(max_bytes=retention.max_bytes, max_age=duration(age)))
     call = Call(ADMIN, "PutLog", req.SerializeToString(), log)
     res = pb.PutLogResponse.FromString((yield from retry_read(retry, "put a log", call)))
@@ -51,6 +57,8 @@ def seal(retry: Retry, log: str) -> Flow[LogInfo]:
 
 def trim(retry: Retry, log: str, first_offset: int) -> Flow[int]:
     """Remove the records below an offset."""
+    checks.text("log", log)
+    checks.whole("first_offset", first_offset)
     req = pb.TrimLogRequest(log=log, first_offset=first_offset)
     call = Call(ADMIN, "TrimLog", req.SerializeToString(), log)
     res = pb.TrimLogResponse.FromString((yield from retry_read(retry, "trim a log", call)))
@@ -59,6 +67,7 @@ def trim(retry: Retry, log: str, first_offset: int) -> Flow[int]:
 
 def delete(retry: Retry, log: str) -> Flow[None]:
     """Remove a log and its records."""
+    checks.text("log", log)
     req = pb.DeleteLogRequest(log=log).SerializeToString()
     call = Call(ADMIN, "DeleteLog", req, log)
     try:
@@ -71,6 +80,7 @@ def delete(retry: Retry, log: str) -> Flow[None]:
 
 def list_page(retry: Retry, prefix: str, token: str) -> Flow[tuple[list[LogInfo], str]]:
     """A page of logs, and the token of the next one; empty: it was the last."""
+    checks.text("prefix", prefix)
     req = pb.ListLogsRequest(prefix=prefix, page_token=token)
     call = Call(ADMIN, "ListLogs", req.SerializeToString())
     res = pb.ListLogsResponse.FromString((yield from retry_read(retry, "list logs", call)))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
+from . import _checks as checks
 from . import _defaults
 from ._batch import ProducerConfig
 from ._batching import ProducerCore
@@ -23,7 +24,7 @@ from ._identity import Identity
 from ._limits import as_record, check_batch, check_record
 from ._producing import Write
 from ._reading import ReadConfig
-from ._types import Limits, Place, Record, RecordLike, Retry, Seconds, Time, seconds
+from ._types import Limits, Place, Record, RecordLike, Retry, Seconds, Time
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,12 @@ class Produced:
         return b"".join(encode_record(record, REQUEST_RECORDS) for record in self.records)
 
 
+def check_call(log: str, expected_offset: int | None) -> None:
+    """Check what goes with the records of a call."""
+    checks.text("log", log)
+    checks.optional_whole("expected_offset", expected_offset)
+
+
 def produced(limits: Limits, records: RecordLike | Iterable[RecordLike], single: bool) -> Produced:
     """Check the records of a call; what is over a limit is a NothingAppendedError."""
     try:
@@ -76,6 +83,7 @@ def produced(limits: Limits, records: RecordLike | Iterable[RecordLike], single:
 
 def chosen_identity(producer: ProducerSequence | None) -> Identity | None:
     """The identity of a call that is numbered by hand."""
+    checks.kind("producer", producer, ProducerSequence)
     if producer is None:
         return None
     identity = Identity(producer.id, producer.epoch, producer.sequence, chosen=True)
@@ -110,14 +118,16 @@ def read_config(
 ) -> ReadConfig:
     """The settings of a read that goes on by itself."""
     where, place_id = start_of(start, from_time, from_tail)
+    checks.text("log_id", log_id)
     return ReadConfig(
-        log=log,
+        log=checks.text("log", log),
         start=where,
         log_id=log_id or place_id,
+        read_before=isinstance(start, Place) and bool(start),
         to_tail=to_tail,
-        until=until,
-        records=max_records,
-        heartbeat=max(seconds(heartbeat), 0.0),
+        until=checks.optional_whole("until", until),
+        records=checks.whole("max_records", max_records, 1),
+        heartbeat=checks.duration("heartbeat", heartbeat),
     )
 
 
@@ -134,13 +144,13 @@ def producer_core(
     identity.check()
     return ProducerCore(
         ProducerConfig(
-            log=log,
-            linger=seconds(linger),
-            batch_records=max_batch[0],
-            batch_bytes=max_batch[1],
-            in_flight_batches=max_in_flight[0],
-            in_flight_bytes=max_in_flight[1],
-            give_up_after=seconds(give_up_after),
+            log=checks.text("log", log),
+            linger=checks.duration("linger", linger),
+            batch_records=checks.whole("max_batch_records", max_batch[0], 1),
+            batch_bytes=checks.whole("max_batch_bytes", max_batch[1], 1),
+            in_flight_batches=checks.whole("max_in_flight_batches", max_in_flight[0], 1),
+            in_flight_bytes=checks.whole("max_in_flight_bytes", max_in_flight[1], 1),
+            give_up_after=checks.duration("give_up_after", give_up_after),
         ),
         config.limits,
         config.retry,

@@ -13,6 +13,7 @@ from . import _defaults
 from ._batch import ProducerConfig, SendBatch
 from ._codec import decode_ack, encode_log
 from ._errors import (
+    ClosedError,
     Code,
     ProglogError,
     Reason,
@@ -153,8 +154,8 @@ class ProducerCore:
         if self.sent == len(self.flight) and len(self.flight) < self.window:
             due = self._due(now)
             if due is not None:
+                self.flight.append(due)  # first, so that no failure loses it
                 due.number(self.identity)
-                self.flight.append(due)
         if self.sent == len(self.flight):
             return None
         batch = self.flight[self.sent]
@@ -298,7 +299,12 @@ class ProducerCore:
         sent over an earlier stream, and never answered, may be in the log whatever is said of
         this one.
         """
+        if self.ended:
+            return []
         self.ended = True
+        if error is None or not error.nothing_appended:
+            for n in range(self.sent):
+                self.flight[n].tried = True
         self.error = error
         waiting = [*self.flight, *self.full]
         if self.open is not None:
@@ -367,6 +373,10 @@ class ProducerCore:
 
 def after_failure(error: ProglogError) -> ProglogError:
     """The error of what came behind the batch that failed."""
+    if isinstance(error, ClosedError):
+        own = like(ClosedError, error, nothing_appended=True)
+        own._behind = error
+        return own
     out = refused(Code.ABORTED, f"the producer ended before: {error}")
     out.__cause__ = error
     out._behind = error

@@ -41,9 +41,11 @@ _NANOS = 1_000_000_000
 
 
 def varint(n: int) -> bytes:
-    """A number as protobuf writes it."""
-    if n < 128:
+    """A number from 0 to 2**64-1 as protobuf writes it."""
+    if 0 <= n < 128:
         return _SMALL[n]
+    if n < 0 or n >> 64:
+        raise ValueError(f"{n} is no number of 64 bits without a sign")
     out = bytearray()
     while n > 127:
         out.append(n & 127 | 128)

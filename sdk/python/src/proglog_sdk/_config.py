@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Union
 from urllib.parse import urlsplit
 
-from ._types import Limits, Retry, Seconds, TraceHook, optional_seconds
+from . import _checks as checks
+from ._types import Limits, Retry, Seconds, TraceHook
 from ._version import __version__
 
 TokenSource = Union[str, Callable[[], str]]
@@ -39,6 +40,9 @@ class TLS:
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("a client certificate needs its key, and a key its certificate")
+        checks.certificates("ca", self.ca)
+        checks.certificates("certificate", self.certificate)
+        checks.private_key("key", self.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +83,24 @@ def client_config(
     retry: Retry | None,
     limits: Limits | None,
     tls: TLS | None,
-    has_token: bool,
+    token: object,
     headers: Mapping[str, str] | None,
     user_agent: str,
     trace: TraceHook | None,
 ) -> ClientConfig:
-    """Check the arguments of a client; a ValueError says what is wrong."""
+    """Check the arguments of a client; a ValueError or a TypeError says what is wrong."""
+    checks.kind("tls", tls, TLS)
+    checks.kind("retry", retry, Retry)
+    checks.kind("limits", limits, Limits)
+    if trace is not None and not callable(trace):
+        raise TypeError(f"trace is a function, not {type(trace).__name__}")
+    checks.token(token)
     where = parse_address(address)
     if tls is not None and not where.secure:
         raise ValueError("TLS settings have no effect on http://: use https://")
-    if has_token and not where.secure and not _is_loopback(where.host):
+    if token is not None and not where.secure and not _is_loopback(where.host):
         raise ValueError(f"a token would travel to {where.host} in the clear: use https://")
-    pairs = tuple((name.lower(), value) for name, value in (headers or {}).items())
-    for name, _ in pairs:
-        if not name or name.startswith(("grpc-", ":")):
-            raise ValueError(f"the header {name!r} belongs to the protocol")
-    limit = optional_seconds(timeout)
+    limit = checks.timeout("timeout", timeout)
     if limit is not None and limit <= 0:
         raise ValueError("a timeout is above 0")
     return ClientConfig(
@@ -103,15 +109,15 @@ def client_config(
         retry=retry or Retry(),
         limits=limits or Limits(),
         tls=tls,
-        headers=pairs,
-        user_agent=f"{user_agent} {USER_AGENT}" if user_agent else USER_AGENT,
+        headers=checks.headers(headers),
+        user_agent=f"{checks.user_agent(user_agent)} {USER_AGENT}".lstrip(),
         trace=trace,
     )
 
 
 def parse_address(address: str) -> Address:
     """Check the address of a server."""
-    parts = urlsplit(address)
+    parts = urlsplit(checks.text("address", address))
     if "://" not in address or parts.scheme not in ("http", "https"):
         raise ValueError(f"the address {address!r} has to start with http:// or https://")
     if not parts.hostname:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from . import _checks as checks
 from ._codec import decode_consumed, duration, to_seconds
 from ._errors import Code, ProglogError, Reason, broken_promise
 from ._flow import LOG, Call, Flow, retry_read
@@ -12,6 +13,9 @@ from ._types import Batch, Record, Retry, Time, from_time
 
 NO_OFFSET = (1 << 64) - 1
 """No offset of a record."""
+
+MOST_RECORDS = (1 << 32) - 1
+"""What the field for a count of records holds; every server sends fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +30,10 @@ class Start:
         given = [n for n in (self.offset, self.tail, self.time) if n is not None]
         if len(given) > 1:
             raise ValueError("a read starts at an offset, a time or before the tail: name one")
-        for n in (self.offset, self.tail):
-            if n is not None and not 0 <= n <= NO_OFFSET:
-                raise ValueError(f"an offset or count is from 0 to 2**64-1, not {n}")
+        checks.optional_whole("the offset to start at", self.offset)
+        checks.optional_whole("from_tail", self.tail)
+        if self.time is not None:
+            checks.moment("from_time", self.time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,9 @@ def _bounds_of_origin(retry: Retry, log: str) -> Flow[Bounds]:
 
 def consume(retry: Retry, log: str, offset: int, log_id: str, wait: float) -> Flow[Record]:
     """Read the record at an offset."""
-    Start(offset=offset)
+    checks.whole("offset", offset)
+    checks.text("log", log)
+    checks.text("log_id", log_id)
     req = pb.ConsumeRequest(log=log, log_id=log_id, offset=offset, wait=duration(wait))
     call = Call(LOG, "Consume", req.SerializeToString(), log, wait=wait)
     records, _ = decode_consumed((yield from retry_read(retry, "consume", call)))
@@ -97,10 +104,14 @@ def consume_batch(
     wait: float,
 ) -> Flow[Batch]:
     """Read the records that are there from a start on, in one request."""
+    checks.text("log", log)
+    checks.text("log_id", log_id)
+    checks.whole("max_records", max_records, 1)
+    checks.optional_whole("until", until)
     req = pb.ConsumeRequest(
         log=log,
         log_id=log_id,
-        max_records=max(max_records, 1),
+        max_records=min(max_records, MOST_RECORDS),
         until_offset=until,
         wait=duration(wait),
     )

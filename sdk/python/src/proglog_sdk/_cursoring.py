@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from . import _checks as checks
 from ._administering import describe, put
 from ._codec import REQUEST_RECORD, encode_expected, encode_log, encode_record
 from ._consuming import Start, consume, consume_batch
@@ -23,6 +24,8 @@ from ._types import Place, Record, Retention
 def cursor_log(log: str, name: str) -> str:
     """The name of the log that holds a cursor: ``<log>.cursor/<name>``, and ``cursor/<name>``
     for one on the default log."""
+    checks.text("log", log)
+    checks.text("name", name)
     return f"{log}.cursor/{name}" if log else f"cursor/{name}"
 
 
@@ -48,7 +51,7 @@ class CursorState:
 
     def set(self, offset: int) -> None:
         """Note the offset of the record to read next."""
-        Start(offset=offset)
+        checks.whole("offset", offset)
         self._place, self._dirty = Place(offset, self._place.log_id), True
 
     def restart(self) -> Flow[Place]:

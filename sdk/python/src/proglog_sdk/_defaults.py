@@ -64,6 +64,13 @@ SHARED_PATIENCE: Final = 10.0
 """How long calls wait for a server that answered before to come back, as it does from a
 restart."""
 
+LEARN_PATIENCE: Final = 10.0
+"""How long a producer waits to hear of the server's bounds before it goes by the usual ones."""
+
+ABORT_PATIENCE: Final = 1.0
+"""How long an abort waits for a thread that is in the caller's own code, such as the function
+that gives tokens, before it goes on without it."""
+
 CURSOR_BYTES: Final = 64 << 10
 """What the log of a cursor keeps: some hundred places."""
 

@@ -6,6 +6,7 @@ import secrets
 import threading
 from dataclasses import dataclass, field, replace
 
+from . import _checks as checks
 from ._codec import encode_producer
 from ._defaults import MAX_PRODUCER_ID
 from ._errors import Code, ProglogError, Reason, refused
@@ -29,7 +30,10 @@ class Identity:
     """Requests carry nothing, and are not sent again."""
 
     def check(self) -> None:
-        """Raise an error for an id that no server takes."""
+        """Raise an error for an identity that no server takes."""
+        checks.text("id", self.id)
+        checks.whole("epoch", self.epoch)
+        checks.whole("sequence", self.sequence)
         size = len(self.id.encode(errors="surrogatepass"))
         if not self.none and not 1 <= size <= MAX_PRODUCER_ID:
             raise refused(

@@ -13,10 +13,26 @@ from ._types import Header, Limits, Record, RecordLike
 def as_record(record: RecordLike) -> Record:
     """A record, from one or from its value alone."""
     if isinstance(record, Record):
-        return record
+        return record if type(record.value) is bytes and not record.headers else _checked(record)
     if isinstance(record, (bytes, bytearray, memoryview)):
         return Record(bytes(record))
     raise TypeError(f"a record is bytes or a Record, not {type(record).__name__}")
+
+
+def _checked(record: Record) -> Record:
+    """A record whose parts are of the right types, and nobody else's to change."""
+    value, headers = record.value, record.headers
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"the value of a record is bytes, not {type(value).__name__}")
+    for header in headers:
+        if not isinstance(header, Header):
+            raise TypeError(f"a header is a Header, not {type(header).__name__}")
+        if not isinstance(header.name, str) or not isinstance(
+            header.value, (bytes, bytearray, memoryview)
+        ):
+            raise TypeError("a header has a name that is a str and a value that is bytes")
+    copies = tuple(Header(header.name, bytes(header.value)) for header in headers)
+    return replace(record, value=bytes(value), headers=copies)
 
 
 def check_record(limits: Limits, record: Record) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ._codec import decode_consumed, duration
-from ._consuming import NO_OFFSET, Bounds, Start, bounds, check_order, find_time
+from ._consuming import MOST_RECORDS, NO_OFFSET, Bounds, Start, bounds, check_order, find_time
 from ._errors import (
     Code,
     LogChangedError,
@@ -28,6 +28,8 @@ class ReadConfig:
     log: str
     start: Start
     log_id: str
+    read_before: bool
+    """The start is where an earlier read of this very log ended."""
     to_tail: bool
     """End at the tail as it was when the read began."""
     until: int | None
@@ -81,8 +83,10 @@ class Reading:
             self.next = yield from find_time(self.retry, config.log, self.log_id, start.time)
         else:
             self.next = found.first
-        if self.next <= found.next:
+        if self.next <= found.next or config.read_before:
             self._known = self.next
+        if found.next < self._known:
+            raise self._went_back(found.next)
         if config.to_tail:
             self._end_at_tail(found)
 
@@ -120,7 +124,7 @@ class Reading:
             log=self.config.log,
             log_id=self.log_id,
             offset=self.next,
-            max_records=max(self.config.records, 1),
+            max_records=min(self.config.records, MOST_RECORDS),
             heartbeat=duration(self.heartbeat),
         )
         if self.until != NO_OFFSET:
@@ -147,14 +151,17 @@ class Reading:
         # Only a start beyond the tail may be above it. A log that was read further than it
         # now reaches lost records: it went back to an earlier state.
         if tail < (reached if records else self._known):
-            raise LogChangedError(
-                Code.FAILED_PRECONDITION,
-                f"the log's next offset is {tail}, but it was read up to {self._known} before:"
-                " it was restored from a backup, or its data directory was replaced",
-                reason=Reason.LOG_CHANGED,
-                next_offset=tail,
-                permanent=True,
-            )
+            raise self._went_back(tail)
+
+    def _went_back(self, tail: int) -> LogChangedError:
+        return LogChangedError(
+            Code.FAILED_PRECONDITION,
+            f"the log's next offset is {tail}, but it was read up to {self._known} before:"
+            " it was restored from a backup, or its data directory was replaced",
+            reason=Reason.LOG_CHANGED,
+            next_offset=tail,
+            permanent=True,
+        )
 
     def ended(self) -> Flow[None]:
         """Judge an end of the stream without an error: raise if it is too early."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import warnings
 from collections.abc import Callable
 
+from . import _checks as checks
 from ._config import ClientConfig, logger
 from ._errors import Code, ProglogError, refused
 from ._flow import Sleep
@@ -26,24 +29,51 @@ class SessionBase:
         self.config = config
         self.identities = Identities()
         self.dedups = Dedups()
+        self._hook_blamed = False
 
     def begin(self, method: str, log: str, number: int) -> tuple[Attempt, Finish]:
         """Tell the trace hook that a try begins; the second result tells it the end."""
         attempt = Attempt(method, log, number)
         hook = self.config.trace
-        on_end = hook(attempt) if hook is not None else None
+        if hook is None:
+            return attempt, _nothing
+        try:
+            on_end = hook(attempt)
+        except Exception as fault:
+            self._blame_hook("failed when a try began", fault)
+            return attempt, _nothing
         if on_end is None:
             return attempt, _nothing
         began = time.monotonic()
 
         def finish(error: ProglogError | None) -> None:
-            on_end(AttemptEnd(time.monotonic() - began, error))
+            try:
+                on_end(AttemptEnd(time.monotonic() - began, error))
+            except Exception as fault:
+                self._blame_hook("failed when a try ended", fault)
 
         return attempt, finish
 
+    def _blame_hook(self, what: str, fault: Exception | None = None) -> None:
+        """Report a fault of the trace hook once. A look at a call must not change what comes of
+        it."""
+        if self._hook_blamed:
+            return
+        self._hook_blamed = True
+        message = f"the trace hook {what}; this is reported once"
+        logger.error("%s", message, exc_info=fault)
+        with contextlib.suppress(Warning):  # where warnings are errors
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+
     def metadata(self, attempt: Attempt, token: str) -> Metadata:
         """The headers of a try."""
-        out = [*self.config.headers, *attempt.headers.items()]
+        out = list(self.config.headers)
+        for name, value in attempt.headers.items():
+            fault = checks.header_fault(name, value)
+            if fault:
+                self._blame_hook(f"added a header that {fault}: {name!r}")
+            else:
+                out.append((name, value))
         if token:
             out.append(("authorization", f"Bearer {token}"))
         return out
@@ -80,6 +110,19 @@ def allowed(deadline: float | None, pause: Sleep) -> bool:
         str(pause.error),  # a record that is kept must not keep the error's frames
     )
     return True
+
+
+def interrupted() -> ProglogError:
+    """The error of a try whose thread or task was torn out of it, for the trace hook."""
+    return ProglogError(Code.CANCELED, "the caller was interrupted")
+
+
+def usable(token: str) -> str:
+    """A token that a function gave, or the error of the call that wanted it."""
+    fault = checks.token_fault(token)
+    if fault:
+        raise refused(Code.UNAUTHENTICATED, fault)
+    return token
 
 
 def bad_token(cause: BaseException) -> ProglogError:

@@ -17,16 +17,6 @@ Seconds = Union[float, timedelta]
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def seconds(duration: Seconds) -> float:
-    """A duration as a number of seconds."""
-    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
-
-
-def optional_seconds(duration: Seconds | None) -> float | None:
-    """A duration as a number of seconds, or None."""
-    return None if duration is None else seconds(duration)
-
-
 def to_time(timestamp_ns: int) -> datetime:
     """Nanoseconds since 1970 as a datetime in UTC, which has microseconds."""
     return _EPOCH + timedelta(microseconds=timestamp_ns // 1000)
@@ -203,6 +193,8 @@ class Retry:
     max_delay: float = _defaults.DEFAULT_MAX_DELAY
 
     def __post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
+            raise TypeError(f"attempts is an int, not {type(self.attempts).__name__}")
         if not (self.attempts >= 1 and 0 < self.min_delay <= self.max_delay):
             raise ValueError("retry needs at least 1 attempt and delays above 0 in order")
         if self.max_delay > _defaults.MAX_RETRY_DELAY:

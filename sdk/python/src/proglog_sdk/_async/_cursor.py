@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from .. import _checks as checks
 from .._cursoring import CursorState
-from .._types import Place, Seconds, optional_seconds
+from .._types import Place, Seconds
 from ._session import Session
 
 
@@ -31,7 +32,7 @@ class AsyncCursor:
         """The place that is stored, for the `start` of a read. Makes the cursor if there is
         none: its place is falsy, and a read from it starts at the first record."""
         async with self._lock:
-            return await self._session.run(self._state.get(), optional_seconds(timeout))
+            return await self._session.run(self._state.get(), checks.timeout("timeout", timeout))
 
     def set(self, offset: int) -> None:
         """Note the offset of the record to read next. `commit` stores it."""
@@ -41,10 +42,12 @@ class AsyncCursor:
         """Begin anew with the log that has the name now, at its first record: for a reader that
         was told LOG_CHANGED, and decided to go on with the other log. `commit` stores it."""
         async with self._lock:
-            return await self._session.run(self._state.restart(), optional_seconds(timeout))
+            return await self._session.run(
+                self._state.restart(), checks.timeout("timeout", timeout)
+            )
 
     async def commit(self, *, timeout: Seconds | None = None) -> None:
         """Store what was set since the last time. When it returns, a reader that begins anew,
         anywhere, begins there."""
         async with self._lock:
-            await self._session.run(self._state.commit(), optional_seconds(timeout))
+            await self._session.run(self._state.commit(), checks.timeout("timeout", timeout))

@@ -55,10 +55,3 @@ class SharedStreams:
             if goes_alone_after(error, batch):
                 return None
             raise
-
-    async def close(self) -> None:
-        """End all streams."""
-        producers = list(self._open.values())
-        self._open.clear()
-        for producer in producers:
-            await producer.abort()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from typing_extensions import Self
 
+from .. import _checks as checks
 from .. import _defaults
 from .._arguments import (
     Produced,
     ProducerSequence,
+    check_call,
     chosen_identity,
     produced,
     producer_core,
@@ -35,8 +36,6 @@ from .._types import (
     Seconds,
     Time,
     TraceHook,
-    optional_seconds,
-    seconds,
 )
 from ._cursor import AsyncCursor
 from ._logs import AsyncLogCalls
@@ -75,7 +74,7 @@ class AsyncClient(AsyncLogCalls):
             retry=retry,
             limits=limits,
             tls=tls,
-            has_token=token is not None,
+            token=token,
             headers=headers,
             user_agent=user_agent,
             trace=trace,
@@ -83,15 +82,10 @@ class AsyncClient(AsyncLogCalls):
         self._config = config
         self._session = Session(config, token)
         self._shared = SharedStreams(self._session)
-        self._producers: weakref.WeakSet[AsyncProducer] = weakref.WeakSet()
 
     async def close(self) -> None:
         """End every call, iterator and producer of the client, and close its connections.
         Close producers first to have their records acknowledged."""
-        self._session.closed.set()
-        await self._shared.close()
-        for producer in list(self._producers):
-            await producer.abort()
         await self._session.close()
 
     async def __aenter__(self) -> Self:
@@ -106,7 +100,7 @@ class AsyncClient(AsyncLogCalls):
         await self.close()
 
     async def _run(self, flow: Flow[T], timeout: Seconds | None) -> T:
-        return await self._session.run(named(flow), optional_seconds(timeout))
+        return await self._session.run(named(flow), checks.timeout("timeout", timeout))
 
     # Writing.
 
@@ -155,8 +149,9 @@ class AsyncClient(AsyncLogCalls):
         alone: bool,
         timeout: Seconds | None,
     ) -> Ack:
+        check_call(log, expected_offset)
         identity = chosen_identity(producer)
-        limit = optional_seconds(timeout)
+        limit = checks.timeout("timeout", timeout)
         if limit is None:
             limit = self._config.timeout
         session = self._session
@@ -210,9 +205,7 @@ class AsyncClient(AsyncLogCalls):
             give_up_after,
             producer_identity(id, epoch, with_identity),
         )
-        out = AsyncProducer(self._session, core)
-        self._producers.add(out)
-        return out
+        return AsyncProducer(self._session, core)
 
     # Reading.
 
@@ -227,7 +220,7 @@ class AsyncClient(AsyncLogCalls):
     ) -> Record:
         """Read the record at an offset, or `wait` for it at the tail. One that is not there is
         OUT_OF_RANGE: OFFSET_TRIMMED or OFFSET_UNWRITTEN, with both bounds."""
-        flow = consume(self._config.retry, log, offset, log_id, seconds(wait))
+        flow = consume(self._config.retry, log, offset, log_id, checks.duration("wait", wait))
         return await self._run(flow, timeout)
 
     async def consume_batch(
@@ -254,7 +247,7 @@ class AsyncClient(AsyncLogCalls):
             max_records,
             until,
             log_id or place_id,
-            seconds(wait),
+            checks.duration("wait", wait),
         )
         return await self._run(flow, timeout)
 

@@ -1,10 +1,11 @@
-"""Lets a thread's calls be broken off from another thread."""
+"""Lets what a thread waits for be broken off from another thread."""
 
 from __future__ import annotations
 
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from typing_extensions import Self
@@ -12,11 +13,83 @@ from typing_extensions import Self
 from .._errors import Code, ProglogError
 
 
+class Stop:
+    """Something that happens once, for good. Who waits for other things asks to be called."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.RLock()  # a signal's handler may come in between
+        self._calls: dict[object, Callable[[], object]] = {}
+
+    def set(self) -> None:
+        """Let it happen, and call those who asked, in this thread."""
+        with self._lock:
+            self._event.set()
+            calls = list(self._calls.values())
+        for call in calls:  # without the lock: they take their own
+            call()
+
+    def is_set(self) -> bool:
+        """It has happened."""
+        return self._event.is_set()
+
+    def add(self, key: object, call: Callable[[], object]) -> None:
+        """Have a function called when it happens; who adds looks at `is_set` afterwards."""
+        with self._lock:
+            self._calls[key] = call
+
+    def remove(self, key: object) -> None:
+        """Have it called no longer; it may be on its way."""
+        with self._lock:
+            self._calls.pop(key, None)
+
+
+class Stops:
+    """Several of them: what ends a wait is whichever comes first."""
+
+    __slots__ = ("_all",)
+
+    def __init__(self, *stops: Stop | None) -> None:
+        self._all = tuple(stop for stop in stops if stop is not None)
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def __add__(self, other: Stops) -> Stops:
+        return Stops(*self._all, *other._all)
+
+    def is_set(self) -> bool:
+        """One of them has happened."""
+        return any(stop.is_set() for stop in self._all)
+
+    @contextmanager
+    def calling(self, call: Callable[[], object]) -> Iterator[None]:
+        """Have a function called when one happens, at once if it has; from any thread, so it
+        may come late."""
+        key = object()
+        for stop in self._all:
+            stop.add(key, call)
+        try:
+            if self.is_set():
+                call()
+            yield
+        finally:
+            for stop in self._all:
+                stop.remove(key)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long for one of them, and say whether it came."""
+        happened = threading.Event()
+        with self.calling(happened.set):
+            return happened.wait(seconds)
+
+
 class CancelScope:
     """Calls that a thread makes inside a ``with`` of this end when another thread cancels it.
 
     They raise a ProglogError with CANCELED; a write, whichever of its two errors is true. What
-    is called inside a scope that is cancelled already fails at once. Readers have `close`
+    is called inside a scope that is cancelled already fails at once. Many threads may be inside
+    a scope, and a thread inside several: any of them ends its calls. Readers have `close`
     instead, and producers `abort`.
 
         scope = CancelScope()
@@ -26,33 +99,19 @@ class CancelScope:
     """
 
     def __init__(self) -> None:
-        self.event = threading.Event()
-        self._lock = threading.Lock()
-        self._break_off: Callable[[], object] | None = None
-        self._token: contextvars.Token[CancelScope | None] | None = None
+        self._stop = Stop()
 
     def cancel(self) -> None:
         """End what is called inside the scope, now and from now on; from any thread."""
-        self.event.set()
-        with self._lock:
-            if self._break_off is not None:
-                self._break_off()
+        self._stop.set()
 
     @property
     def cancelled(self) -> bool:
         """`cancel` was called."""
-        return self.event.is_set()
-
-    def under_way(self, break_off: Callable[[], object] | None) -> None:
-        """Note how to break off what the thread waits for; None: it waits no longer. For the
-        client's own use."""
-        with self._lock:
-            self._break_off = break_off
-            if break_off is not None and self.event.is_set():
-                break_off()
+        return self._stop.is_set()
 
     def __enter__(self) -> Self:
-        self._token = _current.set(self)
+        _current.set((*_current.get(), self._stop))
         return self
 
     def __exit__(
@@ -61,18 +120,22 @@ class CancelScope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._token is not None:
-            _current.reset(self._token)
+        inside = list(_current.get())
+        for place in range(len(inside) - 1, -1, -1):
+            if inside[place] is self._stop:
+                del inside[place]
+                break
+        _current.set(tuple(inside))
 
 
-_current: contextvars.ContextVar[CancelScope | None] = contextvars.ContextVar(
-    "proglog_cancel_scope", default=None
+_current: contextvars.ContextVar[tuple[Stop, ...]] = contextvars.ContextVar(
+    "proglog_cancel_scopes", default=()
 )
 
 
-def current_scope() -> CancelScope | None:
-    """The scope that the thread is in."""
-    return _current.get()
+def current_scopes() -> Stops:
+    """The scopes that the thread is in."""
+    return Stops(*_current.get())
 
 
 def cancelled(nothing_appended: bool) -> ProglogError:

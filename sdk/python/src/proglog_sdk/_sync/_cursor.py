@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 
+from .. import _checks as checks
 from .._cursoring import CursorState
-from .._types import Place, Seconds, optional_seconds
+from .._types import Place, Seconds
 from ._session import Session
 
 
@@ -31,7 +32,7 @@ class Cursor:
         """The place that is stored, for the `start` of a read. Makes the cursor if there is
         none: its place is falsy, and a read from it starts at the first record."""
         with self._lock:
-            return self._session.run(self._state.get(), optional_seconds(timeout))
+            return self._session.run(self._state.get(), checks.timeout("timeout", timeout))
 
     def set(self, offset: int) -> None:
         """Note the offset of the record to read next. `commit` stores it."""
@@ -42,10 +43,10 @@ class Cursor:
         """Begin anew with the log that has the name now, at its first record: for a reader that
         was told LOG_CHANGED, and decided to go on with the other log. `commit` stores it."""
         with self._lock:
-            return self._session.run(self._state.restart(), optional_seconds(timeout))
+            return self._session.run(self._state.restart(), checks.timeout("timeout", timeout))
 
     def commit(self, *, timeout: Seconds | None = None) -> None:
         """Store what was set since the last time. When it returns, a reader that begins anew,
         anywhere, begins there."""
         with self._lock:
-            self._session.run(self._state.commit(), optional_seconds(timeout))
+            self._session.run(self._state.commit(), checks.timeout("timeout", timeout))

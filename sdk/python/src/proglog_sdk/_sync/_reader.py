@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from types import TracebackType
 
 from typing_extensions import Self
 
-from .._config import logger
-from .._errors import ClosedError, Code, ProglogError, closed, like
-from .._flow import LOG
-from .._reading import Reading, named, no_life
-from .._types import Batch, Record
-from ._session import Session, Stream
-from ._watchdog import Watch
+from .. import _checks as checks
+from .._defaults import ABORT_PATIENCE
+from .._errors import closed
+from .._reading import Reading
+from .._types import Batch, Record, Seconds
+from ._session import Session
+from ._source import Source
 
 
 class BatchReader:
@@ -27,118 +28,71 @@ class BatchReader:
     """
 
     def __init__(self, session: Session, reading: Reading) -> None:
-        self._session = session
-        self._reading = reading
-        self._stream: Stream | None = None
-        self._watch: Watch | None = None
-        self._begun = False
+        self._source = Source(session, reading)
         self._over = False
-        self._stop = threading.Event()
         self._use = threading.Lock()  # held while a thread waits for a batch
+        self._pending: _Pending | None = None
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Batch:
-        with self._use:
+        return self.next()
+
+    def next(self, timeout: Seconds | None = None) -> Batch:
+        """The next batch, or a TimeoutError if none comes within the timeout. The reader goes
+        on then: what comes later is there for the next call. At the end it raises
+        StopIteration, as the iterator does."""
+        limit = checks.timeout("timeout", timeout)
+        began = time.monotonic()
+        if not self._use.acquire(timeout=-1 if limit is None else max(limit, 0.0)):
+            raise TimeoutError("another thread reads")
+        try:
             if self._over:
                 raise StopIteration
-            try:
-                batch = self._advance()
-            except BaseException as error:
-                self._end(error if isinstance(error, ProglogError) else None)
-                raise
+            batch = self._take(None if limit is None else began + limit - time.monotonic())
             if batch is None:
-                self._end(None)
+                self._over = True
                 raise StopIteration
-        return batch
-
-    def _advance(self) -> Batch | None:
-        """The next batch; None at the end."""
-        reading = self._reading
-        if not self._begun:
-            self._session.run(named(reading.begin()), stop=self._stop)
-            self._begun = True
-        while not reading.done:
-            try:
-                data = self._receive()
-                if data is None:
-                    self._session.run(reading.ended(), stop=self._stop)
-                    return None
-                batch = reading.receive(data)
-                if batch is not None:
-                    return batch
-            except ProglogError as error:
-                self._resume(error)
-        return None
-
-    def _receive(self) -> bytes | None:
-        if self._stop.is_set():
-            raise closed("iterator")
-        stream = self._stream or self._open()
-        patience, watch = self._reading.patience, self._watch
-        if patience is None or watch is None:
-            return stream.receive()
-        watch.begin(patience)
-        try:
-            return stream.receive()
-        except ProglogError:
-            if watch.lost:
-                stream.retire()
-                raise no_life() from None
-            raise
+            return batch
         finally:
-            watch.end()
+            self._use.release()
 
-    def _open(self) -> Stream:
-        reading = self._reading
-        request = reading.request()
-        stream = self._session.open_stream(
-            LOG, "ConsumeStream", reading.config.log, reading.streams, request
-        )
-        self._stream = stream
-        if reading.patience is not None:
-            self._watch = self._session.watchdog.watch(stream.cancel)
-        if self._stop.is_set():  # set before it could cancel this stream
-            raise closed("iterator")
-        return stream
-
-    def _resume(self, error: ProglogError) -> None:
-        """Wait before the next stream, or raise what ends the read."""
-        self._drop(error)
-        if self._stop.is_set() and not error.from_server:
-            if isinstance(error, ClosedError):
-                raise error
-            raise like(ClosedError, error, code=Code.CANCELED, _permanent=True)
-        pause = self._reading.resume(self._session.own(error))
-        logger.warning(
-            "going on to read at %d after %.2f s: %s", self._reading.next, pause, str(error)
-        )
-        if self._stop.wait(pause):
-            raise closed("iterator")
-
-    def _drop(self, error: ProglogError | None) -> None:
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            self._session.watchdog.release(watch)
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.close(error)
-
-    def _end(self, error: ProglogError | None) -> None:
-        self._over = True
-        self._drop(error)
+    def _take(self, timeout: float | None) -> Batch | None:
+        """What comes of a wait: of one that began earlier, or of another one."""
+        if self._pending is None and timeout is not None:
+            self._pending = _Pending(self._source)
+        try:
+            if self._pending is None:
+                return self._source.next()
+            if not self._pending.done.wait(timeout):
+                raise TimeoutError("nothing came within the timeout")
+        except TimeoutError:
+            raise
+        except KeyboardInterrupt:
+            self._over = self._pending is None
+            raise
+        except BaseException:
+            self._over = True
+            raise
+        pending, self._pending = self._pending, None
+        if pending.error is not None:
+            self._over = True
+            raise pending.error
+        return pending.batch
 
     def close(self) -> None:
         """End the iteration, from any thread."""
-        self._stop.set()
-        stream = self._stream
-        if stream is not None:
-            stream.cancel()
+        self._source.close()
         # A thread that waits for a batch gets an error, and ends the rest itself.
         if self._use.acquire(blocking=False):
             try:
-                self._end(None)
+                self._over = True
+                if self._pending is None:
+                    self._source.drop(closed("iterator"))
+                else:
+                    self._pending.done.wait(ABORT_PATIENCE)
+                    self._pending = None
             finally:
                 self._use.release()
 
@@ -154,18 +108,40 @@ class BatchReader:
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_use"):
-            self.close()
+        if not hasattr(self, "_pending"):
+            return
+        self._source.close()
+        if self._pending is None and not self._over:
+            self._source.drop(closed("iterator"))
 
     @property
     def next_offset(self) -> int:
         """The offset of the record that is due next; where another read would go on."""
-        return self._reading.next
+        return self._source.reading.next
 
     @property
     def log_id(self) -> str:
         """The identity of the log that is read, once the first record came."""
-        return self._reading.log_id
+        return self._source.reading.log_id
+
+
+class _Pending:
+    """A wait that may outlast who began it, in a thread of its own."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.batch: Batch | None = None
+        self.error: BaseException | None = None
+        self.done = threading.Event()
+        threading.Thread(target=self._run, name="proglog-reader", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self.batch = self._source.next()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done.set()
 
 
 class RecordReader:
@@ -183,6 +159,15 @@ class RecordReader:
             return record
         # A batch is never empty.
         self._records = iter(next(self._batches).records)
+        return next(self._records)
+
+    def next(self, timeout: Seconds | None = None) -> Record:
+        """The next record, or a TimeoutError if none comes within the timeout. The reader goes
+        on then: what comes later is there for the next call. At the end it raises
+        StopIteration, as the iterator does."""
+        for record in self._records:
+            return record
+        self._records = iter(self._batches.next(timeout).records)
         return next(self._records)
 
     def close(self) -> None:

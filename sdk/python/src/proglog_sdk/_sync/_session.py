@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Protocol
 
 from .._config import ClientConfig, TokenSource
 from .._errors import ClosedError, Code, ProglogError, closed, like
 from .._flow import Call, Effect, Flow, Sleep, T
-from .._session import Finish, SessionBase, allowed, bad_token, remaining
+from .._session import (
+    Finish,
+    SessionBase,
+    allowed,
+    bad_token,
+    interrupted,
+    remaining,
+    usable,
+)
 from .._transport import SyncStream, SyncTransport
 from .._types import Attempt
-from ._cancel import CancelScope, cancelled, current_scope
+from ._cancel import Stop, Stops, cancelled, current_scopes
 from ._watchdog import Watchdog
+
+
+class Ending(Protocol):
+    """Something that runs until it is told to end."""
+
+    def break_off(self) -> None:
+        """Have it end, without a wait."""
+
+    def abort(self) -> None:
+        """Have it end, and wait until it has."""
 
 
 class Session(SessionBase):
@@ -23,23 +42,20 @@ class Session(SessionBase):
         self._token = token
         self.transport = SyncTransport(config)
         self.watchdog = Watchdog()
-        self.closed = threading.Event()
+        self.closed = Stop()
+        self.running: set[Ending] = set()
+        self._lock = threading.Lock()
 
-    def run(
-        self,
-        flow: Flow[T],
-        timeout: float | None = None,
-        stop: threading.Event | None = None,
-    ) -> T:
-        """Do what a flow asks for, and return what it returns. `stop` ends its pauses."""
+    def run(self, flow: Flow[T], timeout: float | None = None, stop: Stop | None = None) -> T:
+        """Do what a flow asks for, and return what it returns. `stop` ends it, as the scopes
+        do that the thread is in."""
         deadline = self.deadline(timeout)
-        scope = current_scope()
-        stop = stop or (self.closed if scope is None else scope.event)
+        stops = current_scopes() + Stops(stop)
         try:
             effect = next(flow)
             while True:
                 try:
-                    done = self._perform(effect, deadline, stop, scope)
+                    done = self._perform(effect, deadline, stops)
                 except ProglogError as error:
                     effect = flow.throw(error)
                 else:
@@ -50,38 +66,36 @@ class Session(SessionBase):
         finally:
             flow.close()
 
-    def _perform(
-        self,
-        effect: Effect,
-        deadline: float | None,
-        stop: threading.Event,
-        scope: CancelScope | None,
-    ) -> bytes | bool:
+    def _perform(self, effect: Effect, deadline: float | None, stops: Stops) -> bytes | bool:
         if isinstance(effect, Sleep):
             if not allowed(deadline, effect):
                 return False
             # What follows a pause that was cut short fails with what cut it.
-            return not stop.wait(effect.seconds) or scope is not None
-        return self._call(effect, deadline, scope)
+            (stops + Stops(self.closed)).wait(effect.seconds)
+            return True
+        return self._call(effect, deadline, stops)
 
-    def _call(self, call: Call, deadline: float | None, scope: CancelScope | None) -> bytes:
+    def _call(self, call: Call, deadline: float | None, stops: Stops) -> bytes:
         if self.closed.is_set():
             raise closed("client")
-        if scope is not None and scope.cancelled:
+        if stops.is_set():
             raise cancelled(nothing_appended=True)
-        left = remaining(deadline)
         attempt, finish = self.begin(call.method, call.log, call.number)
         try:
             metadata = self.metadata(attempt, self.token())
+            left = remaining(deadline)
             response = self.transport.call(
-                call.service, call.method, call.request, metadata, left, scope
+                call.service, call.method, call.request, metadata, left, stops or None
             )
         except ProglogError as caught:
             error = self.own(caught)
-            if scope is not None and scope.cancelled and not error.from_server:
-                error = cancelled(nothing_appended=False)
+            if stops.is_set() and not error.from_server:
+                error = cancelled(caught.nothing_appended)
             finish(error)
             raise error from caught.__cause__
+        except BaseException:
+            finish(interrupted())
+            raise
         finish(None)
         return response
 
@@ -90,9 +104,10 @@ class Session(SessionBase):
         if not callable(self._token):
             return self._token or ""
         try:
-            return self._token()
+            token = self._token()
         except Exception as cause:
             raise bad_token(cause) from cause
+        return usable(token)
 
     def own(self, error: ProglogError) -> ProglogError:
         """An error as it is told: whatever breaks after `close` is that the client is closed."""
@@ -113,14 +128,30 @@ class Session(SessionBase):
                 raw = self.transport.server_stream(service, method, request, metadata)
             else:
                 raw = self.transport.bidi_stream(service, method, request, metadata)
-        except ProglogError as error:
-            finish(error)
+        except BaseException as error:
+            finish(error if isinstance(error, ProglogError) else interrupted())
             raise
         return Stream(raw, attempt, finish)
 
+    def enrol(self, one: Ending) -> None:
+        """Have something that runs aborted when the client is closed."""
+        with self._lock:
+            self.running.add(one)
+
+    def release(self, one: Ending) -> None:
+        """It has ended by itself."""
+        with self._lock:
+            self.running.discard(one)
+
     def close(self) -> None:
-        """End every call and stream."""
+        """End every producer, call and stream."""
         self.closed.set()
+        with self._lock:
+            running = list(self.running)
+        for one in running:
+            one.break_off()
+        for one in running:
+            one.abort()
         self.transport.close()
 
 

@@ -10,7 +10,7 @@ from .._batch import SendBatch
 from .._errors import ProglogError, outcome
 from .._sharing import goes_alone_after, out_of_time
 from .._types import Ack
-from ._cancel import cancelled, current_scope
+from ._cancel import cancelled, current_scopes
 from ._producer import Producer
 from ._session import Session
 
@@ -48,6 +48,8 @@ class SharedStreams:
         """Send records with those of other calls; None: the call has to go alone."""
         batch = None
         try:
+            if current_scopes().is_set():
+                raise outcome(cancelled(nothing_appended=True))
             batch, index = producer.add(what.shared(), len(what.records), what.size, timeout)
             if not self._await(batch, timeout):
                 raise out_of_time()
@@ -58,26 +60,15 @@ class SharedStreams:
             raise
 
     def _await(self, batch: SendBatch, timeout: float | None) -> bool:
-        scope = current_scope()
-        if scope is None:
+        scopes = current_scopes()
+        if not scopes:
             return bool(batch.event.wait(timeout))
         done = threading.Event()
         batch.listeners.append(done.set)
         if batch.settled:  # before it could tell
             done.set()
-        scope.under_way(done.set)
-        try:
+        with scopes.calling(done.set):
             told = done.wait(timeout)
-        finally:
-            scope.under_way(None)
         if told and not batch.settled:
             raise outcome(cancelled(nothing_appended=False))
         return told
-
-    def close(self) -> None:
-        """End all streams."""
-        with self._lock:
-            producers = list(self._open.values())
-            self._open.clear()
-        for producer in producers:
-            producer.abort()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from typing_extensions import Self
 
+from .. import _checks as checks
 from .. import _defaults
 from .._arguments import (
     Produced,
     ProducerSequence,
+    check_call,
     chosen_identity,
     produced,
     producer_core,
@@ -35,8 +36,6 @@ from .._types import (
     Seconds,
     Time,
     TraceHook,
-    optional_seconds,
-    seconds,
 )
 from ._cursor import Cursor
 from ._logs import LogCalls
@@ -74,7 +73,7 @@ class Client(LogCalls):
             retry=retry,
             limits=limits,
             tls=tls,
-            has_token=token is not None,
+            token=token,
             headers=headers,
             user_agent=user_agent,
             trace=trace,
@@ -82,15 +81,10 @@ class Client(LogCalls):
         self._config = config
         self._session = Session(config, token)
         self._shared = SharedStreams(self._session)
-        self._producers: weakref.WeakSet[Producer] = weakref.WeakSet()
 
     def close(self) -> None:
         """End every call, iterator and producer of the client, and close its connections.
         Close producers first to have their records acknowledged."""
-        self._session.closed.set()
-        self._shared.close()
-        for producer in list(self._producers):
-            producer.abort()
         self._session.close()
 
     def __enter__(self) -> Self:
@@ -105,7 +99,7 @@ class Client(LogCalls):
         self.close()
 
     def _run(self, flow: Flow[T], timeout: Seconds | None) -> T:
-        return self._session.run(named(flow), optional_seconds(timeout))
+        return self._session.run(named(flow), checks.timeout("timeout", timeout))
 
     # Writing.
 
@@ -154,8 +148,9 @@ class Client(LogCalls):
         alone: bool,
         timeout: Seconds | None,
     ) -> Ack:
+        check_call(log, expected_offset)
         identity = chosen_identity(producer)
-        limit = optional_seconds(timeout)
+        limit = checks.timeout("timeout", timeout)
         if limit is None:
             limit = self._config.timeout
         session = self._session
@@ -209,9 +204,7 @@ class Client(LogCalls):
             give_up_after,
             producer_identity(id, epoch, with_identity),
         )
-        out = Producer(self._session, core)
-        self._producers.add(out)
-        return out
+        return Producer(self._session, core)
 
     # Reading.
 
@@ -226,7 +219,7 @@ class Client(LogCalls):
     ) -> Record:
         """Read the record at an offset, or `wait` for it at the tail. One that is not there is
         OUT_OF_RANGE: OFFSET_TRIMMED or OFFSET_UNWRITTEN, with both bounds."""
-        flow = consume(self._config.retry, log, offset, log_id, seconds(wait))
+        flow = consume(self._config.retry, log, offset, log_id, checks.duration("wait", wait))
         return self._run(flow, timeout)
 
     def consume_batch(
@@ -253,7 +246,7 @@ class Client(LogCalls):
             max_records,
             until,
             log_id or place_id,
-            seconds(wait),
+            checks.duration("wait", wait),
         )
         return self._run(flow, timeout)
 

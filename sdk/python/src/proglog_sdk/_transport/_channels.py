@@ -11,7 +11,7 @@ import grpc
 
 from .._config import TLS, ClientConfig
 from .._defaults import MAX_RESPONSE_BYTES
-from .._errors import Code, ProglogError
+from .._errors import Code, ProglogError, closed
 
 CONNECT_TIMEOUT_MS = 5_000
 """How long a connection may take to be made."""
@@ -80,12 +80,14 @@ class ChannelPool(Generic[ChannelT]):
     def __init__(self, make: Callable[[], ChannelT]) -> None:
         self._make = make
         self._lock = threading.Lock()
+        self._closed = False
         self._slots: list[Slot[ChannelT]] = []
         self._retired: set[Slot[ChannelT]] = set()
 
     def enter_call(self) -> Slot[ChannelT]:
         """The channel for a call, which has to leave it."""
         with self._lock:
+            self._check_open()
             if not self._slots:
                 self._slots.append(Slot(self._make()))
             slot = self._slots[0]
@@ -95,6 +97,7 @@ class ChannelPool(Generic[ChannelT]):
     def enter_stream(self) -> Slot[ChannelT]:
         """A channel for a stream, which has to leave it when it ends."""
         with self._lock:
+            self._check_open()
             for slot in self._slots:
                 if slot.streams < STREAMS_PER_CHANNEL:
                     break
@@ -103,6 +106,10 @@ class ChannelPool(Generic[ChannelT]):
                 self._slots.append(slot)
             slot.streams += 1
             return slot
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed("client")
 
     def leave_call(self, slot: Slot[ChannelT]) -> ChannelT | None:
         """End the use of a channel by a call. What is returned is to be closed."""
@@ -130,8 +137,9 @@ class ChannelPool(Generic[ChannelT]):
                 self._retired.add(slot)
 
     def drain(self) -> list[ChannelT]:
-        """Take all channels out, to close them."""
+        """Take all channels out, to close them; there are no others from now on."""
         with self._lock:
+            self._closed = True
             slots = [*self._slots, *self._retired]
             self._slots.clear()
             self._retired.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import grpc
@@ -15,11 +16,11 @@ from ._translate import translate
 Metadata = list[tuple[str, str]]
 
 
-class Scope(Protocol):
-    """Breaks calls off."""
+class Stops(Protocol):
+    """What may break a call off."""
 
-    def under_way(self, break_off: Callable[[], object] | None) -> None:
-        """Note how to break off the call that is under way."""
+    def calling(self, call: Callable[[], object]) -> AbstractContextManager[None]:
+        """Have a function called when it does."""
 
 
 class SyncTransport:
@@ -46,14 +47,16 @@ class SyncTransport:
         request: bytes,
         metadata: Metadata,
         timeout: float | None,
-        scope: Scope | None = None,
+        stops: Stops | None = None,
     ) -> bytes:
-        """Make a unary call; the timeout is in seconds. A scope gets told how to break it off."""
+        """Make a unary call; the timeout is in seconds. What is in `stops` breaks it off."""
         slot = self._pool.enter_call()
         try:
             do = method_of(slot, "unary_unary", self._path(service, method))
-            if scope is not None:
-                return self._call_in(scope, do.future(request, timeout=timeout, metadata=metadata))
+            if stops is not None:
+                return self._call_until(
+                    stops, do.future(request, timeout=timeout, metadata=metadata)
+                )
             response: bytes = do(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             ours = translate(error)
@@ -67,14 +70,15 @@ class SyncTransport:
         return response
 
     @staticmethod
-    def _call_in(scope: Scope, call: Any) -> bytes:
-        scope.under_way(call.cancel)
+    def _call_until(stops: Stops, call: Any) -> bytes:
         try:
-            response: bytes = call.result()
+            with stops.calling(call.cancel):
+                response: bytes = call.result()
         except grpc.FutureCancelledError as error:
             raise ProglogError(Code.CANCELED, "the call was cancelled") from error
-        finally:
-            scope.under_way(None)
+        except BaseException:
+            call.cancel()
+            raise
         return response
 
     def server_stream(
