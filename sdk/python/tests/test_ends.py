@@ -59,7 +59,8 @@ async def test_a_producer_ends_before_its_first_answer(
     sending = asyncio.ensure_future(producer.send(b"x"))
     await until(lambda: "GetLog" in silent.calls)
     if how == "close":
-        await asyncio.wait_for(producer.close(timeout=0.05), 10)
+        with pytest.raises(ClosedError):  # that is what ended it
+            await asyncio.wait_for(producer.close(timeout=0.05), 10)
     elif how == "abort":
         await asyncio.wait_for(producer.abort(), 10)
     else:
