@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 
 from .._arguments import Produced, shared_core
@@ -44,10 +45,13 @@ class SharedStreams:
     ) -> Ack | None:
         """Send records with those of other calls; None: the call has to go alone."""
         batch = None
+        deadline = None if timeout is None else time.monotonic() + timeout
         try:
             batch, index = await producer.add(what.shared(), len(what.records), what.size, timeout)
+            left = None if deadline is None else deadline - time.monotonic()
             try:
-                await asyncio.wait_for(batch.event.wait(), timeout)
+                if not batch.settled:
+                    await asyncio.wait_for(batch.event.wait(), left)
             except (asyncio.TimeoutError, TimeoutError):
                 raise out_of_time() from None
             return batch.ack_of(index, len(what.records))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 
 from .._arguments import Produced, shared_core
@@ -47,11 +48,12 @@ class SharedStreams:
     def produce(self, producer: Producer, what: Produced, timeout: float | None) -> Ack | None:
         """Send records with those of other calls; None: the call has to go alone."""
         batch = None
+        deadline = None if timeout is None else time.monotonic() + timeout
         try:
             if current_scopes().is_set():
                 raise outcome(cancelled(nothing_appended=True))
             batch, index = producer.add(what.shared(), len(what.records), what.size, timeout)
-            if not self._await(batch, timeout):
+            if not self._await(batch, None if deadline is None else deadline - time.monotonic()):
                 raise out_of_time()
             return batch.ack_of(index, len(what.records))
         except ProglogError as error:
