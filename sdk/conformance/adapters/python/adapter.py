@@ -219,7 +219,10 @@ class Adapter:
         except Exception as error:
             if not isinstance(error, (ProglogError, MisuseError, ValueError, TimeoutError)):
                 print(f"adapter: {command['op']}: {error!r}", file=sys.stderr)
-            self.say(command, "error", tell_error(error))
+            told = tell_error(error)
+            if isinstance(error, ValueError) and command["op"] in WRITES:
+                told["outcome"] = "nothing_appended"  # the SDK promises it of these
+            self.say(command, "error", told)
         finally:
             self.running.pop(command["id"], None)
 
