@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from types import TracebackType
 
@@ -108,8 +109,9 @@ class Producer:
         self._sending.abort()
 
     def __del__(self) -> None:
+        # At the end of the program the thread may have stopped with the lock in its hands.
         sending = getattr(self, "_sending", None)
-        if sending is not None and not sending.done.is_set():
+        if sending is not None and not sending.done.is_set() and not sys.is_finalizing():
             sending.close()
 
     def _raise_error(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -108,7 +109,8 @@ class BatchReader:
         self.close()
 
     def __del__(self) -> None:
-        if not hasattr(self, "_pending"):
+        # At the end of the program a thread may have stopped with a lock in its hands.
+        if not hasattr(self, "_pending") or sys.is_finalizing():
             return
         self._source.close()
         if self._pending is None and not self._over:
