@@ -3,6 +3,7 @@ package proglog
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -88,8 +89,14 @@ func Sealed() LogSetting {
 // PutLog makes a log if there is none of that name, and changes its settings.
 // What is not set stays as it is. It can be repeated.
 func (c *Client) PutLog(ctx context.Context, name string, settings ...LogSetting) (info LogInfo, created bool, err error) {
+	if err := checkLogName(name); err != nil {
+		return LogInfo{}, false, err
+	}
 	req := &logv1.PutLogRequest{Log: name}
 	for _, s := range settings {
+		if s == nil {
+			return LogInfo{}, false, errNilOption()
+		}
 		s.applyLog(req)
 	}
 	e := c.retryRead(ctx, "put a log", func(ctx context.Context) *Error {
@@ -110,6 +117,9 @@ func (c *Client) PutLog(ctx context.Context, name string, settings ...LogSetting
 // CreateLog makes a log. If there is one of that name already, it is left as it
 // is, and the error has CodeAlreadyExists.
 func (c *Client) CreateLog(ctx context.Context, name string, settings ...LogSetting) (LogInfo, error) {
+	if slices.Contains(settings, nil) {
+		return LogInfo{}, errNilOption()
+	}
 	info, created, err := c.PutLog(ctx, name)
 	switch {
 	case err != nil:
@@ -133,8 +143,12 @@ func (c *Client) SealLog(ctx context.Context, name string) (LogInfo, error) {
 
 // DescribeLog describes a log.
 func (c *Client) DescribeLog(ctx context.Context, name string) (LogInfo, error) {
+	err := checkLogName(name)
+	if err != nil {
+		return LogInfo{}, err
+	}
 	var info LogInfo
-	err := c.retryRead(ctx, "describe the log", func(ctx context.Context) *Error {
+	err = c.retryRead(ctx, "describe the log", func(ctx context.Context) *Error {
 		res, err := c.log.GetLog(ctx, &logv1.GetLogRequest{Log: name})
 		if err != nil {
 			return translate(ctx, err)
@@ -151,7 +165,11 @@ func (c *Client) DescribeLog(ctx context.Context, name string) (LogInfo, error) 
 // TrimLog removes the records below an offset, all of them if it is beyond the
 // tail, and returns the log's first offset then. It can be repeated.
 func (c *Client) TrimLog(ctx context.Context, name string, first uint64) (uint64, error) {
-	err := c.retryRead(ctx, "trim a log", func(ctx context.Context) *Error {
+	err := checkLogName(name)
+	if err != nil {
+		return 0, err
+	}
+	err = c.retryRead(ctx, "trim a log", func(ctx context.Context) *Error {
 		res, err := c.admin.TrimLog(ctx, &logv1.TrimLogRequest{Log: name, FirstOffset: first})
 		if err != nil {
 			return translate(ctx, err)
@@ -168,8 +186,12 @@ func (c *Client) TrimLog(ctx context.Context, name string, first uint64) (uint64
 // DeleteLog removes a log and its records. A log that takes its name later goes
 // on behind its offsets, with an identity of its own.
 func (c *Client) DeleteLog(ctx context.Context, name string) error {
+	err := checkLogName(name)
+	if err != nil {
+		return err
+	}
 	unanswered := false
-	err := c.retryRead(ctx, "delete a log", func(ctx context.Context) *Error {
+	err = c.retryRead(ctx, "delete a log", func(ctx context.Context) *Error {
 		_, err := c.admin.DeleteLog(ctx, &logv1.DeleteLogRequest{Log: name})
 		if err == nil {
 			return nil
@@ -191,6 +213,10 @@ func (c *Client) DeleteLog(ctx context.Context, name string) error {
 // It ends with an error, as the last pair, if it cannot go on.
 func (c *Client) Logs(ctx context.Context, prefix string) iter.Seq2[LogInfo, error] {
 	return func(yield func(LogInfo, error) bool) {
+		if err := checkLogName(prefix); err != nil {
+			yield(LogInfo{}, err)
+			return
+		}
 		req := &logv1.ListLogsRequest{Prefix: prefix}
 		for {
 			var page *logv1.ListLogsResponse

@@ -152,33 +152,6 @@ func (c *Client) refuseWhenClosed(next connect.ClientFunc) connect.ClientFunc {
 	}
 }
 
-// addHeaders puts the headers of the configuration on every call.
-func (c *clientConfig) addHeaders(next connect.ClientFunc) connect.ClientFunc {
-	return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
-		info, ok := connect.CallInfoForClientContext(ctx)
-		if !ok {
-			return next(ctx, spec)
-		}
-		header := info.RequestHeader()
-		header.Set("User-Agent", c.userAgent)
-		for name, values := range c.headers {
-			for _, v := range values {
-				header.Add(name, v)
-			}
-		}
-		if c.token != nil {
-			token, err := c.token(ctx)
-			if err != nil {
-				e := refused(CodeUnauthenticated, ReasonUnspecified, "get a token: %v", err)
-				e.cause = err
-				return nil, e
-			}
-			header.Set("Authorization", "Bearer "+token)
-		}
-		return next(ctx, spec)
-	}
-}
-
 // bounds is what a read needs to know of a log before it starts.
 type bounds struct {
 	logID       string // "" if the server does not tell

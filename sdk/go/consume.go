@@ -14,12 +14,12 @@ import (
 // Consume reads the record at an offset. An offset that is not there is
 // [ReasonOffsetTrimmed] or [ReasonOffsetUnwritten], with both bounds.
 func (c *Client) Consume(ctx context.Context, offset uint64, opts ...ConsumeOption) (Record, error) {
-	var config consumeConfig
-	for _, o := range opts {
-		o.applyConsume(&config)
+	config, err := newConsumeConfig(opts)
+	if err != nil {
+		return Record{}, err
 	}
 	var record Record
-	err := c.retryRead(ctx, "consume", func(ctx context.Context) *Error {
+	err = c.retryRead(ctx, "consume", func(ctx context.Context) *Error {
 		req := &logv1.ConsumeRequest{Log: config.log, LogId: config.logID, Offset: offset, Wait: duration(config.wait)}
 		res, err := c.consumeOnce(ctx, req)
 		if err != nil {
@@ -59,9 +59,9 @@ func duration(d time.Duration) *durationpb.Duration {
 // first, in one request: up to [BatchRecords] of them. At the tail it waits as
 // long as [Wait] says, and then returns a batch without records.
 func (c *Client) ConsumeBatch(ctx context.Context, opts ...ReadOption) (Batch, error) {
-	config := readConfig{records: DefaultReadRecords}
-	for _, o := range opts {
-		o.applyRead(&config)
+	config, err := newReadConfig(opts)
+	if err != nil {
+		return Batch{}, err
 	}
 	req := &logv1.ConsumeRequest{
 		Log: config.log, LogId: config.logID, MaxRecords: config.records,
@@ -82,7 +82,7 @@ func (c *Client) ConsumeBatch(ctx context.Context, opts ...ReadOption) (Batch, e
 		req.Start = &logv1.ConsumeRequest_FromTime{FromTime: timestamppb.New(config.time)}
 	}
 	var batch Batch
-	err := c.retryRead(ctx, "consume", func(ctx context.Context) *Error {
+	err = c.retryRead(ctx, "consume", func(ctx context.Context) *Error {
 		res, err := c.consumeOnce(ctx, req)
 		if err != nil && err.Reason == ReasonOffsetUnwritten && (config.start != startOffset || config.offset == err.NextOffset) {
 			batch = Batch{Tail: true, NextOffset: err.NextOffset}
@@ -143,11 +143,12 @@ type Batch struct {
 // Batches is [Client.Follow] by batches, for callers that work on many records
 // at once or want to know when they have caught up.
 func (c *Client) Batches(ctx context.Context, opts ...ReadOption) iter.Seq2[Batch, error] {
-	config := readConfig{records: DefaultReadRecords, heartbeat: DefaultHeartbeat}
-	for _, o := range opts {
-		o.applyRead(&config)
-	}
+	config, invalid := newReadConfig(opts)
 	return func(yield func(Batch, error) bool) {
+		if invalid != nil {
+			yield(Batch{}, invalid)
+			return
+		}
 		r := reading{c: c, config: config, backoff: backoff{policy: c.retry}}
 		if err := r.begin(ctx); err != nil {
 			yield(Batch{}, err)

@@ -38,18 +38,14 @@ func (c *Client) ProduceBatch(ctx context.Context, records []Record, opts ...Pro
 // produce sends records over the stream that calls share, unless they may be
 // refused for a reason of their own: the first refusal ends a stream for all.
 func (c *Client) produce(ctx context.Context, field protowire.Number, records []Record, size int, opts []ProduceOption) (Ack, error) {
-	var config produceConfig
-	for _, o := range opts {
-		o.applyProduce(&config)
+	config, invalid := newProduceConfig(opts)
+	if invalid != nil {
+		return Ack{}, outcome(invalid)
 	}
 	if ctx.Err() != nil {
 		e := translate(ctx, ctx.Err())
 		e.NothingAppended = true // it was not sent
 		return Ack{}, outcome(e)
-	}
-	if i := config.identity; i != nil && (i.id == "" || len(i.id) > maxProducerID) {
-		return Ack{}, outcome(refused(CodeInvalidArgument, ReasonInvalidRequest,
-			"a producer's id has 1 to %d bytes, not %d", maxProducerID, len(i.id)))
 	}
 	if !config.alone && config.expected == nil && config.identity == nil {
 		ack, err, done := c.produceShared(ctx, config.log, records, size)

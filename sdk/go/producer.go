@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"connectrpc.com/connect/v2"
 )
@@ -86,10 +87,14 @@ func (c *producerConfig) validate() error {
 	switch {
 	case c.batchRecords < 1 || c.batchBytes < 1 || c.batches < 1 || c.bytes < 1:
 		return errors.New("a producer's batches and what is in flight have to be at least 1")
-	case !c.identity.none && (c.identity.id == "" || len(c.identity.id) > maxProducerID):
-		return fmt.Errorf("a producer's id has 1 to %d bytes, not %d", maxProducerID, len(c.identity.id))
+	case c.linger < 0 || c.giveUp < 0:
+		return errors.New("a producer's linger and the time to give up after cannot be negative")
+	case !utf8.ValidString(c.log):
+		return fmt.Errorf("the name %q of a log is not UTF-8", c.log)
+	case c.identity.none:
+		return nil
 	}
-	return nil
+	return checkProducerID(c.identity.id)
 }
 
 // newProducer starts a producer whose options have been applied.
