@@ -39,6 +39,7 @@ type readConfig struct {
 	logID     string
 	start     startKind
 	offset    uint64    // of startOffset; the count of startEnd
+	reached   bool      // offset was reached by reading
 	time      time.Time // of startTime
 	toTail    bool
 	until     *uint64
@@ -200,26 +201,26 @@ func (o readOption) applyRead(c *readConfig) { o(c) }
 // FromEarliest starts at the first record that the log still has. It is the
 // default.
 func FromEarliest() ReadOption {
-	return readOption(func(c *readConfig) { c.start, c.offset = startEarliest, 0 })
+	return readOption(func(c *readConfig) { c.start, c.offset, c.reached = startEarliest, 0, false })
 }
 
 // From starts at an offset. Below the log's first offset the read fails with
 // [ReasonOffsetTrimmed]; one that is not yet written is waited for, or fails
 // with [ReasonOffsetUnwritten] in a read that ends at the tail.
 func From(offset uint64) ReadOption {
-	return readOption(func(c *readConfig) { c.start, c.offset = startOffset, offset })
+	return readOption(func(c *readConfig) { c.start, c.offset, c.reached = startOffset, offset, false })
 }
 
 // FromEnd starts n records before the tail, or at the first record if there are
 // fewer; 0: only with records that are yet to come.
 func FromEnd(n uint64) ReadOption {
-	return readOption(func(c *readConfig) { c.start, c.offset = startEnd, n })
+	return readOption(func(c *readConfig) { c.start, c.offset, c.reached = startEnd, n, false })
 }
 
 // FromTime starts at the first record that the server appended at this time or
 // later, or at the tail if there is none.
 func FromTime(t time.Time) ReadOption {
-	return readOption(func(c *readConfig) { c.start, c.offset, c.time = startTime, 0, t })
+	return readOption(func(c *readConfig) { c.start, c.offset, c.reached, c.time = startTime, 0, false, t })
 }
 
 // LogIDOption names the log that is meant by its identity.
@@ -227,7 +228,8 @@ type LogIDOption struct{ id string }
 
 // OnlyLog reads only the log with this identity, as [LogInfo] has it: if another
 // one has taken the name, or the data was restored from a backup, the read fails
-// with [ReasonLogChanged]. Whoever stores offsets stores the identity with them.
+// with [ReasonLogChanged]. Whoever stores offsets stores the identity with them,
+// and resumes from a [Place]: unlike [From], it says that the offset was reached.
 //
 // A read that began holds on to the identity of its log without it.
 func OnlyLog(id string) LogIDOption { return LogIDOption{id} }

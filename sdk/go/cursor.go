@@ -46,11 +46,12 @@ type Place struct {
 
 // Start is the option of a read that goes on at the place: at the first record of
 // the log if nothing was stored. It holds the read to the log that was read
-// before; see [OnlyLog].
+// before; see [OnlyLog]. What was read was durable: a log that ends before the
+// place is an older state of it, and the read fails with [ReasonLogChanged].
 func (p Place) Start() ReadOption {
 	return readOption(func(c *readConfig) {
 		if p.LogID != "" {
-			c.logID, c.start, c.offset = p.LogID, startOffset, p.Offset
+			c.logID, c.start, c.offset, c.reached = p.LogID, startOffset, p.Offset, true
 		}
 	})
 }

@@ -179,11 +179,10 @@ func (r *reading) check(res *consumeResponse) *Error {
 }
 
 // wentBack is the error of a log that ends before a record which was read from
-// it, here or by whoever stored the offset with the log's identity; nil if nobody
-// says so. What was readable is durable, so an older state was put in its place,
+// it, here or by whoever stored the place; nil if it was not read. What was readable is durable, so an older state was put in its place,
 // without a sign that the server could see.
 func (r *reading) wentBack(next uint64) *Error {
-	if !r.delivered && (r.config.logID == "" || r.config.start != startOffset) {
+	if !r.delivered && !r.config.reached {
 		return nil
 	}
 	e := refused(CodeFailedPrecondition, ReasonLogChanged,
@@ -199,7 +198,11 @@ func (r *reading) end(ctx context.Context, err error) (ended bool, failure *Erro
 	}
 	if r.until != noEnd && !r.done() {
 		// A sealed log ends a stream too, but only at its tail.
-		if b, err := r.c.bounds(ctx, r.config.log); err != nil || b.next > r.next {
+		b, err := r.c.bounds(ctx, r.config.log)
+		if err != nil {
+			return false, err
+		}
+		if b.next > r.next {
 			return false, brokenPromise("the stream ended at offset %d, before %d", r.next, r.until)
 		}
 	}

@@ -3,6 +3,7 @@ package proglog_test
 import (
 	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -255,24 +256,42 @@ func TestFollowNoticesALogThatWentBack(t *testing.T) {
 	assert.Equal(t, proglog.ReasonLogChanged, proglog.ReasonOf(last), "%v", last)
 }
 
-// Goal: the same for a place that was stored: an offset with the identity of its
-// log is one that was reached by reading.
+// Goal: the same for a place that was stored: its offset was reached by reading,
+// so a log that ends before it is another state.
 func TestStoredPlaceBeyondTheLog(t *testing.T) {
 	f := startFake(t)
 	f.fill(3)
 	client := connectTo(t, f.url)
 	info, err := client.DescribeLog(t.Context(), "")
 	require.NoError(t, err)
-	for _, opts := range [][]proglog.ReadOption{
-		{proglog.From(4), proglog.OnlyLog(info.ID)},
-		{proglog.From(4), proglog.OnlyLog(info.ID), proglog.ToTail()},
-	} {
+	place := proglog.Place{LogID: info.ID, Offset: 4}
+	for _, opts := range [][]proglog.ReadOption{{place.Start()}, {place.Start(), proglog.ToTail()}} {
 		for _, err := range client.Follow(t.Context(), opts...) {
 			require.Equal(t, proglog.ReasonLogChanged, proglog.ReasonOf(err), "%v", err)
 			break
 		}
 	}
-	for _, err := range client.Records(t.Context(), proglog.From(4)) {
-		require.Equal(t, proglog.ReasonOffsetUnwritten, proglog.ReasonOf(err), "nobody says that it was read before: %v", err)
+}
+
+// Goal: an offset that nobody read is waited for, also in a log that is named by
+// its identity, and with heartbeats that tell where the tail is.
+func TestOffsetBeyondTheTailIsWaitedFor(t *testing.T) {
+	f := startFake(t, func(f *fakeLog) { f.heartbeat = true })
+	f.fill(3)
+	var once sync.Once
+	f.set(func() {
+		f.onBeat = func(int) error { once.Do(func() { go f.fill(4) }); return nil }
+	})
+	client := connectTo(t, f.url)
+	info, err := client.DescribeLog(t.Context(), "")
+	require.NoError(t, err)
+	collect(t, client.Follow(t.Context(), proglog.OnlyLog(info.ID), proglog.From(5)), 5, 2)
+	for _, opts := range [][]proglog.ReadOption{
+		{proglog.From(9)}, {proglog.From(9), proglog.OnlyLog(info.ID)},
+		{proglog.Place{LogID: info.ID, Offset: 7}.Start(), proglog.From(9)},
+	} {
+		for _, err := range client.Records(t.Context(), opts...) {
+			require.Equal(t, proglog.ReasonOffsetUnwritten, proglog.ReasonOf(err), "nobody says that it was read before: %v", err)
+		}
 	}
 }
