@@ -37,7 +37,8 @@ type Client struct {
 	retry  Retry
 	logger *slog.Logger
 	conns  conns
-	closed atomic.Bool
+	life   context.Context // ends with Close
+	end    context.CancelFunc
 
 	admin      logv1connect.AdminClient
 	shared     sharing
@@ -73,18 +74,16 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		return nil, fmt.Errorf("proglog: a token would travel to %s in the clear: use https://", base.Host)
 	}
 	c := &Client{limits: config.limits, retry: config.retry, logger: config.logger}
+	c.life, c.end = context.WithCancel(context.Background())
 	c.shared = sharing{open: make(map[string]*sharedStream), idle: sharedIdle}
 	c.identities.free = make(map[string][]identity)
+	c.conns.dialed.open = make(map[*dialedConn]struct{})
 	c.conns.make = func() (*http.Client, func()) {
 		if config.httpClient != nil {
 			return config.wrapped(config.httpClient), func() {}
 		}
-		transport := newTransport(base.Scheme, config.tls)
-		return config.wrapped(&http.Client{
-			Transport: transport,
-			// Records and tokens go to the address that was given, and nowhere else.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}), transport.CloseIdleConnections
+		transport := newTransport(base.Scheme, config.tls, c.conns.track(dialer()))
+		return config.wrapped(&http.Client{Transport: transport}), transport.CloseIdleConnections
 	}
 	c.conns.renew(0)
 	options := []connecthttp.Option{
@@ -106,14 +105,27 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// Close ends the use of the client: calls made after it fail with [ErrClosed],
-// and idle connections are closed. Calls that still run are ended by their
-// contexts, not by Close.
+// Close ends everything of the client, whatever the network does: calls, reads
+// and producers that still run end with an error that is [ErrClosed], with
+// [CodeCanceled], and so do those that come after. What a producer has not sent is
+// [ErrNothingAppended]; what was on its way is [ErrOutcomeUnknown]. Close the
+// producers first to have their records in the log. Close waits for nothing, and
+// returns nil.
 func (c *Client) Close() error {
-	c.closed.Store(true)
+	c.end()
 	c.shared.close()
-	c.conns.closeIdle()
+	c.conns.close()
 	return nil
+}
+
+// alive returns a context that ends with the client too.
+func (c *Client) alive(ctx context.Context) (joined context.Context, leave func()) {
+	joined, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.life, func() { cancel(ErrClosed) })
+	return joined, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 // parseBase checks the address of a server.
@@ -140,11 +152,14 @@ func isLoopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
+// clientClosed is the message of what Close has ended.
+const clientClosed = "the client is closed"
+
 // refuseWhenClosed fails every call after Close.
 func (c *Client) refuseWhenClosed(next connect.ClientFunc) connect.ClientFunc {
 	return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
-		if c.closed.Load() {
-			e := refused(CodeCanceled, ReasonUnspecified, "the client is closed")
+		if c.life.Err() != nil {
+			e := refused(CodeCanceled, ReasonUnspecified, clientClosed)
 			e.cause = ErrClosed
 			return nil, e
 		}
@@ -192,6 +207,8 @@ func (c *Client) bounds(ctx context.Context, log string) (bounds, *Error) {
 // retryRead calls once until it succeeds, fails for good, or the attempts are
 // used up. Each try gets a context of its own to find its response by.
 func (c *Client) retryRead(ctx context.Context, what string, once func(context.Context) *Error) *Error {
+	ctx, leave := c.alive(ctx)
+	defer leave()
 	for b := (backoff{policy: c.retry}); ; {
 		try, _ := connect.NewClientContext(ctx)
 		err := once(try)

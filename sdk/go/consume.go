@@ -149,6 +149,8 @@ func (c *Client) Batches(ctx context.Context, opts ...ReadOption) iter.Seq2[Batc
 			yield(Batch{}, invalid)
 			return
 		}
+		ctx, leave := c.alive(ctx)
+		defer leave()
 		r := reading{c: c, config: config, backoff: backoff{policy: c.retry}}
 		if err := r.begin(ctx); err != nil {
 			yield(Batch{}, err)

@@ -45,7 +45,8 @@ func (o clientOption) applyClient(c *clientConfig) { o(c) }
 
 // WithHTTPClient sends everything through hc instead of a client of its own.
 // It has to speak HTTP/2 if producers are used: to an http:// address by prior
-// knowledge, which [http.Transport] does when its Protocols say so.
+// knowledge, which [http.Transport] does when its Protocols say so. Redirects are not
+// followed, whatever it does with them elsewhere. Its connections stay its own.
 func WithHTTPClient(hc *http.Client) Option {
 	return clientOption(func(c *clientConfig) {
 		c.httpClient = hc
@@ -66,10 +67,12 @@ func WithRoundTripper(wrap func(next http.RoundTripper) http.RoundTripper) Optio
 
 // wrapped is an HTTP client with all layers around its transport.
 func (c *clientConfig) wrapped(hc *http.Client) *http.Client {
-	if len(c.wraps) == 0 {
-		return hc
-	}
 	layered := *hc
+	// Records and tokens go to the address that was given, and nowhere else.
+	layered.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if len(c.wraps) == 0 {
+		return &layered
+	}
 	if layered.Transport == nil {
 		layered.Transport = http.DefaultTransport
 	}

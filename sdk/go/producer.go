@@ -32,8 +32,8 @@ type Producer struct {
 	c      *Client
 	config producerConfig
 	ctx    context.Context // of the producer
-	cancel context.CancelFunc
-	done   chan struct{} // closed when the producer has ended and every future is done
+	cancel func()          // may be called more than once
+	done   chan struct{}   // closed when the producer has ended and every future is done
 
 	mu       sync.Mutex
 	wake     sync.Cond // for the sender, or for run while there is none: something below changed
@@ -63,7 +63,8 @@ type Producer struct {
 	counts   Outcome
 }
 
-// NewProducer makes a producer. When ctx ends, so does the producer. A server
+// NewProducer makes a producer. When ctx ends, or the client is closed, so does the
+// producer. A server
 // that cannot be reached shows in the futures, and in Done.
 func (c *Client) NewProducer(ctx context.Context, opts ...ProducerOption) (*Producer, error) {
 	config := producerConfig{
@@ -101,7 +102,7 @@ func (c *producerConfig) validate() error {
 func (c *Client) newProducer(ctx context.Context, config producerConfig) (*Producer, error) {
 	config.batchRecords = min(config.batchRecords, c.limits.BatchRecords)
 	config.batchBytes = min(config.batchBytes, c.limits.BatchBytes)
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := c.alive(ctx)
 	p := &Producer{
 		c: c, config: config, ctx: ctx, cancel: cancel, done: make(chan struct{}), limits: c.limits,
 		identity: config.identity, window: config.batches, backoff: backoff{policy: c.retry},

@@ -157,8 +157,7 @@ func (c *Client) closeIdle(log string, s *sharedStream) {
 	s.producer.cancel()
 }
 
-// close ends the streams that nobody uses, and lets the others end with their
-// last call.
+// close forgets the streams, which end with the client.
 func (s *sharing) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,9 +165,6 @@ func (s *sharing) close() {
 	for _, o := range s.open {
 		if o.timer != nil {
 			o.timer.Stop()
-		}
-		if o.users == 0 {
-			o.producer.cancel()
 		}
 	}
 }

@@ -41,11 +41,14 @@ func translate(ctx context.Context, err error) *Error {
 	// The library reports a context's end in several shapes, and not all of
 	// them can be found by errors.Is.
 	if ctxErr := ctx.Err(); ctxErr != nil {
-		e.cause = errors.Join(err, ctxErr)
+		why := context.Cause(ctx) // the caller's own, or that the client was closed
+		e.cause = errors.Join(err, ctxErr, why)
 		if !e.FromServer {
 			e.Code, e.permanent = CodeCanceled, true
 			if errors.Is(ctxErr, context.DeadlineExceeded) {
 				e.Code = CodeDeadlineExceeded
+			} else if errors.Is(why, ErrClosed) {
+				e.Message = clientClosed
 			}
 		}
 	}

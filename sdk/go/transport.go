@@ -29,12 +29,17 @@ const (
 	bufferSize = 128 << 10
 )
 
+// dialer makes the connections of a transport.
+func dialer() dialFunc {
+	return (&net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}).DialContext
+}
+
 // newTransport makes the HTTP transport: plaintext HTTP/2 by prior knowledge for
 // http, HTTP/2 or else HTTP/1.1 over TLS for https.
-func newTransport(scheme string, config *tls.Config) *http.Transport {
+func newTransport(scheme string, config *tls.Config, dial dialFunc) *http.Transport {
 	protocols := new(http.Protocols)
 	t := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}).DialContext,
+		DialContext:         dial,
 		TLSHandshakeTimeout: dialTimeout,
 		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true,
@@ -56,45 +61,6 @@ func newTransport(scheme string, config *tls.Config) *http.Transport {
 		t.TLSClientConfig = config.Clone()
 	}
 	return t
-}
-
-// conns is what requests go out by. A connection that brings no sign of life is not
-// given up by its transport before it has pinged it; whoever noticed sooner leaves
-// it, with all that is on it, for a new one.
-type conns struct {
-	make func() (hc *http.Client, closeIdle func())
-
-	mu         sync.Mutex
-	generation int // counts the clients that were made
-	client     *http.Client
-	close      func()
-}
-
-// renew makes new connections for the requests to come, unless that was done
-// since the generation that failed.
-func (c *conns) renew(failed int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if failed != c.generation {
-		return
-	}
-	if c.close != nil {
-		c.close()
-	}
-	c.generation++
-	c.client, c.close = c.make()
-}
-
-func (c *conns) current() (hc *http.Client, generation int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.client, c.generation
-}
-
-func (c *conns) closeIdle() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.close()
 }
 
 // bufferingClient puts a buffer under the bodies of response streams.
