@@ -37,8 +37,7 @@ type Client struct {
 	retry  Retry
 	logger *slog.Logger
 	conns  conns
-	life   context.Context // ends with Close
-	end    context.CancelFunc
+	life   life
 
 	admin      logv1connect.AdminClient
 	shared     sharing
@@ -74,7 +73,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 		return nil, fmt.Errorf("proglog: a token would travel to %s in the clear: use https://", base.Host)
 	}
 	c := &Client{limits: config.limits, retry: config.retry, logger: config.logger}
-	c.life, c.end = context.WithCancel(context.Background())
+	c.life.running = make(map[*context.Context]context.CancelCauseFunc)
 	c.shared = sharing{open: make(map[string]*sharedStream), idle: sharedIdle}
 	c.identities.free = make(map[string][]identity)
 	c.conns.dialed.open = make(map[*dialedConn]struct{})
@@ -112,20 +111,10 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 // producers first to have their records in the log. Close waits for nothing, and
 // returns nil.
 func (c *Client) Close() error {
-	c.end()
+	c.life.end()
 	c.shared.close()
 	c.conns.close()
 	return nil
-}
-
-// alive returns a context that ends with the client too.
-func (c *Client) alive(ctx context.Context) (joined context.Context, leave func()) {
-	joined, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(c.life, func() { cancel(ErrClosed) })
-	return joined, func() {
-		stop()
-		cancel(nil)
-	}
 }
 
 // parseBase checks the address of a server.
@@ -158,7 +147,7 @@ const clientClosed = "the client is closed"
 // refuseWhenClosed fails every call after Close.
 func (c *Client) refuseWhenClosed(next connect.ClientFunc) connect.ClientFunc {
 	return func(ctx context.Context, spec connect.Spec) (connect.ClientStream, error) {
-		if c.life.Err() != nil {
+		if c.life.ended() {
 			e := refused(CodeCanceled, ReasonUnspecified, clientClosed)
 			e.cause = ErrClosed
 			return nil, e
@@ -207,7 +196,7 @@ func (c *Client) bounds(ctx context.Context, log string) (bounds, *Error) {
 // retryRead calls once until it succeeds, fails for good, or the attempts are
 // used up. Each try gets a context of its own to find its response by.
 func (c *Client) retryRead(ctx context.Context, what string, once func(context.Context) *Error) *Error {
-	ctx, leave := c.alive(ctx)
+	ctx, leave := c.life.join(ctx)
 	defer leave()
 	for b := (backoff{policy: c.retry}); ; {
 		try, _ := connect.NewClientContext(ctx)

@@ -149,7 +149,7 @@ func (c *Client) Batches(ctx context.Context, opts ...ReadOption) iter.Seq2[Batc
 			yield(Batch{}, invalid)
 			return
 		}
-		ctx, leave := c.alive(ctx)
+		ctx, leave := c.life.join(ctx)
 		defer leave()
 		r := reading{c: c, config: config, backoff: backoff{policy: c.retry}}
 		if err := r.begin(ctx); err != nil {

@@ -70,7 +70,7 @@ func (c *Client) produce(ctx context.Context, field protowire.Number, records []
 // produceAlone sends a request of its own until it succeeds, or fails in a way
 // that does not allow another try.
 func (c *Client) produceAlone(ctx context.Context, config *produceConfig, body produceRequest, records int) (Ack, *Error) {
-	ctx, leave := c.alive(ctx)
+	ctx, leave := c.life.join(ctx)
 	defer leave()
 	id := c.identities.take(config)
 	tried := false // a try is unanswered

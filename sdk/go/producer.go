@@ -102,7 +102,7 @@ func (c *producerConfig) validate() error {
 func (c *Client) newProducer(ctx context.Context, config producerConfig) (*Producer, error) {
 	config.batchRecords = min(config.batchRecords, c.limits.BatchRecords)
 	config.batchBytes = min(config.batchBytes, c.limits.BatchBytes)
-	ctx, cancel := c.alive(ctx)
+	ctx, cancel := c.life.join(ctx)
 	p := &Producer{
 		c: c, config: config, ctx: ctx, cancel: cancel, done: make(chan struct{}), limits: c.limits,
 		identity: config.identity, window: config.batches, backoff: backoff{policy: c.retry},
