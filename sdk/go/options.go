@@ -18,7 +18,9 @@ type Protocol int
 
 const (
 	// ProtocolConnect is the default. It needs no HTTP trailers, and all but
-	// producers work over HTTP/1.1 too, so that it passes any proxy.
+	// producers work over HTTP/1.1 too, which an https:// address may turn out to
+	// speak: calls of Produce go alone there, and a producer ends at once with
+	// [CodeUnimplemented]. A proxy must not hold requests or answers back.
 	ProtocolConnect Protocol = iota
 	// ProtocolGRPC is for networks that let through only gRPC.
 	ProtocolGRPC

@@ -89,8 +89,7 @@ func (e *Error) readStatus(status int) {
 	switch status {
 	case http.StatusHTTPVersionNotSupported:
 		e.Code = CodeUnimplemented
-		e.Message += ": a producer needs HTTP/2 from end to end, which this connection is not;" +
-			" use Produce or ProduceBatch, or an address that is reached over HTTP/2"
+		e.Message += ": " + needsHTTP2
 		e.NothingAppended, e.permanent = true, true
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests,
 		http.StatusInternalServerError, http.StatusBadGateway,

@@ -72,6 +72,9 @@ type bufferingClient struct {
 // Do sends a request. The library calls it for every call.
 func (b *bufferingClient) Do(req *http.Request) (*http.Response, error) {
 	hc, _ := b.conns.current()
+	if req.ContentLength < 0 { // it streams
+		req = overHTTP2(req)
+	}
 	res, err := hc.Do(req)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -112,14 +113,42 @@ func TestOverTLS(t *testing.T) {
 	}
 }
 
-// Goal: a redirect is not followed: records go nowhere but to the given address.
+// Goal: a redirect is not followed, by whatever HTTP client: records and tokens go
+// nowhere but to the given address. It is an answer of something that is not
+// proglog, so it is final, and nothing was appended.
 func TestRedirectIsNotFollowed(t *testing.T) {
 	f := startFake(t)
-	url := serve(t, nil, http.RedirectHandler(f.url+"/log.v1.Log/Produce", http.StatusTemporaryRedirect), true)
-	_, err := connectTo(t, url).Produce(t.Context(), record("a"))
-	requireOutcome(t, err, proglog.ErrNothingAppended)
-	require.ErrorContains(t, err, "HTTP 307")
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	own := proglog.WithHTTPClient(&http.Client{Transport: &http.Transport{Protocols: protocols}})
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for _, opts := range [][]proglog.Option{nil, {own}} {
+			var asked atomic.Int64
+			redirect := http.RedirectHandler(f.url+"/log.v1.Log/Produce", status)
+			address := serve(t, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/log.v1.Log/GetLog" {
+					asked.Add(1)
+				}
+				redirect.ServeHTTP(w, r)
+			}), true)
+			c := connectTo(t, address, opts...)
+			for _, how := range [][]proglog.ProduceOption{nil, {proglog.Alone()}} {
+				asked.Store(0)
+				_, err := c.Produce(t.Context(), record("a"), how...)
+				requireOutcome(t, err, proglog.ErrNothingAppended)
+				require.ErrorContains(t, err, "HTTP "+strconv.Itoa(status))
+				assert.Equal(t, proglog.CodeUnknown, proglog.CodeOf(err))
+				assert.Equal(t, int64(1), asked.Load(), "it is not tried again")
+			}
+			for _, err := range c.Follow(t.Context()) {
+				require.ErrorContains(t, err, "HTTP "+strconv.Itoa(status))
+				assert.Equal(t, proglog.CodeUnknown, proglog.CodeOf(err))
+			}
+			require.NoError(t, c.Close())
+		}
+	}
 	assert.Empty(t, f.values())
+	f.set(func() { assert.Empty(t, f.headers) })
 }
 
 // Goal: over HTTP/1.1 everything works but producers, which say what they need.
