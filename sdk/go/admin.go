@@ -26,6 +26,11 @@ type LogInfo struct {
 	Durability              Durability
 	Sealed                  bool // it takes no more records, ever
 	Dedup                   DedupWindow
+
+	// Limits and Capabilities are those of the server. [Client.DescribeLog] tells
+	// them, if the server does; elsewhere they are nil.
+	Limits       *ServerLimits
+	Capabilities *Capabilities
 }
 
 // Retention says how long a log keeps records. Whatever is exceeded first removes
@@ -154,6 +159,7 @@ func (c *Client) DescribeLog(ctx context.Context, name string) (LogInfo, error) 
 			return translate(ctx, err)
 		}
 		info = readLogInfo(res.GetInfo())
+		info.Limits, info.Capabilities = readLimits(res.GetLimits()), readCapabilities(res.GetCapabilities())
 		return nil
 	})
 	if err != nil {

@@ -73,6 +73,9 @@ func (f *fakeLog) GetLog(_ context.Context, req *logv1.GetLogRequest) (*logv1.Ge
 			MinHeartbeat: durationpb.New(time.Millisecond), MaxHeartbeat: durationpb.New(time.Minute),
 		}
 	}
+	if f.answer != nil {
+		f.answer(res)
+	}
 	return res, nil
 }
 

@@ -59,6 +59,7 @@ type fakeLog struct {
 	onBeat      func(call int) error // after a heartbeat of a ConsumeStream
 	limits      *logv1.Limits        // that GetLog tells
 	onGetLog    func() error         // before GetLog, without the lock
+	answer      func(*logv1.GetLogResponse)
 	beforeUnary func(*logv1.ProduceRequest) error
 	afterUnary  func() error // after the append of a Produce
 

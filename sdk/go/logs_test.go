@@ -8,6 +8,7 @@ import (
 	"connectrpc.com/connect/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	proglog "github.com/proglog/proglog/sdk/go"
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
@@ -45,7 +46,8 @@ func TestLogs(t *testing.T) {
 	assert.Equal(t, proglog.LogInfo{
 		Name: "a", ID: "id of a", FirstOffset: 2, NextOffset: 3, Bytes: 99, FirstTime: at, LastTime: at,
 		Retention: retention, Durability: proglog.DurabilitySynced, Sealed: true,
-		Dedup: proglog.DedupWindow{Acks: 256, MaxAge: 7 * 24 * time.Hour, Producers: 10000},
+		Dedup:        proglog.DedupWindow{Acks: 256, MaxAge: 7 * 24 * time.Hour, Producers: 10000},
+		Capabilities: &proglog.Capabilities{Producers: true},
 	}, info)
 	_, err = c.Produce(t.Context(), record("3"), proglog.InLog("a"))
 	requireOutcome(t, err, proglog.ErrNothingAppended)
@@ -56,6 +58,39 @@ func TestLogs(t *testing.T) {
 	assert.Equal(t, proglog.ReasonLogNotFound, proglog.ReasonOf(c.DeleteLog(t.Context(), "a")))
 	_, err = c.SealLog(t.Context(), "a")
 	assert.Equal(t, proglog.ReasonLogNotFound, proglog.ReasonOf(err))
+}
+
+// Goal: a description tells the limits in force and what the engine can do, each
+// under its own name; of a server that does not tell them, they are absent.
+func TestLimitsAndCapabilities(t *testing.T) {
+	var limits *logv1.Limits
+	var capabilities *logv1.Capabilities
+	f := startFake(t, func(f *fakeLog) {
+		f.answer = func(res *logv1.GetLogResponse) { res.Limits, res.Capabilities = limits, capabilities }
+	})
+	c := connectTo(t, f.url)
+	info, err := c.DescribeLog(t.Context(), "")
+	require.NoError(t, err)
+	assert.Nil(t, info.Limits)
+	assert.Nil(t, info.Capabilities)
+	limits = &logv1.Limits{
+		ValueBytes: 1, Headers: 2, HeaderBytes: 3, BatchRecords: 4, BatchBytes: 5, ResponseBytes: 6, MaxRecords: 7,
+		Wait: durationpb.New(8), MinHeartbeat: durationpb.New(9), MaxHeartbeat: durationpb.New(10), ProducerIdBytes: 11, PageSize: 12,
+	}
+	for i, want := range []proglog.Capabilities{
+		{ExpectedOffset: true}, {Producers: true}, {NamedLogs: true}, {Trim: true}, {Seal: true}, {FromTime: true},
+	} {
+		capabilities = &logv1.Capabilities{
+			ExpectedOffset: i == 0, Producers: i == 1, NamedLogs: i == 2, Trim: i == 3, Seal: i == 4, FromTime: i == 5,
+		}
+		info, err = c.DescribeLog(t.Context(), "")
+		require.NoError(t, err)
+		assert.Equal(t, &want, info.Capabilities)
+	}
+	assert.Equal(t, &proglog.ServerLimits{
+		ValueBytes: 1, Headers: 2, HeaderBytes: 3, BatchRecords: 4, BatchBytes: 5, ResponseBytes: 6, MaxRecords: 7,
+		Wait: 8, MinHeartbeat: 9, MaxHeartbeat: 10, ProducerIDBytes: 11, PageSize: 12,
+	}, info.Limits)
 }
 
 // Goal: a cursor keeps a place across clients, sees who moved it meanwhile, and

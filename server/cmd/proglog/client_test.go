@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	proglog "github.com/proglog/proglog/sdk/go"
 	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/commitlog/commitlogtest"
 	"github.com/proglog/proglog/server/internal/rpc"
@@ -143,5 +145,22 @@ func TestClientUsage(t *testing.T) {
 		r := runCommand(t, command, "a\n", "--addr", "http://"+listener.Addr().String())
 		assert.Equal(t, exitFailed, r.code)
 		assert.Contains(t, r.stderr, "is a server running at http://")
+	}
+}
+
+// Goal: whoever is told that a log changed, or that another writer was there, is
+// told what to do, also when the error comes wrapped.
+func TestHintFor(t *testing.T) {
+	for _, row := range []struct {
+		err  proglog.Error
+		text string
+	}{
+		{proglog.Error{Code: proglog.CodeFailedPrecondition, Reason: proglog.ReasonLogChanged}, "--from earliest begins anew"},
+		{proglog.Error{Code: proglog.CodeAborted, Reason: proglog.ReasonOffsetMismatch, NextOffset: 7}, "next offset is 7"},
+	} {
+		var out bytes.Buffer
+		printFailure(&out, "consume", "http://localhost", fmt.Errorf("read: %w", &row.err))
+		assert.Contains(t, out.String(), row.text)
+		assert.Equal(t, 2, strings.Count(out.String(), "\n"), out.String())
 	}
 }

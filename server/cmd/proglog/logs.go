@@ -51,7 +51,6 @@ type logsRun struct {
 	config logsConfig
 	client *proglog.Client
 	out    io.Writer
-	bounds *bounds // of the server, to print with a log; nil: they are not
 }
 
 // logs administers the logs of a server.
@@ -170,9 +169,6 @@ func (l *logsRun) describe(ctx context.Context, args []string) error {
 	}
 	info, err := l.client.DescribeLog(ctx, name)
 	if err != nil {
-		return err
-	}
-	if l.bounds, err = askBounds(ctx, l.config.addr, name); err != nil {
 		return err
 	}
 	return l.print(&info)

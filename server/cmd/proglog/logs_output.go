@@ -49,9 +49,7 @@ func (l *logsRun) print(info *proglog.LogInfo) error {
 		if d := info.Dedup; d.Acks > 0 {
 			j.Dedup = &jsonDedup{d.Acks, d.MaxAge.String(), d.Producers}
 		}
-		if l.bounds != nil {
-			j.Limits, j.Capabilities = l.bounds.json()
-		}
+		j.Limits, j.Capabilities = tellLimits(info.Limits), tellCapabilities(info.Capabilities)
 		return json.NewEncoder(l.out).Encode(j)
 	}
 	w := tabwriter.NewWriter(l.out, 0, 8, 2, ' ', 0)
@@ -76,8 +74,11 @@ func (l *logsRun) print(info *proglog.LogInfo) error {
 	if d := info.Dedup; d.Acks > 0 {
 		row("retries are known", fmt.Sprintf("the last %d of a producer, %v long, of %d producers", d.Acks, d.MaxAge, d.Producers))
 	}
-	if l.bounds != nil {
-		l.bounds.rows(row)
+	if info.Limits != nil {
+		limitRows(info.Limits, row)
+	}
+	if info.Capabilities != nil {
+		capabilityRows(info.Capabilities, row)
 	}
 	return w.Flush()
 }

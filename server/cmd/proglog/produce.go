@@ -282,9 +282,6 @@ func (f *feed) place(record uint64) string {
 // report says what failed, what is in the log, and what is unknown.
 func (f *feed) report(w io.Writer, err error) {
 	printFailure(w, "produce", f.config.addr, err)
-	if e, ok := errors.AsType[*proglog.Error](err); ok && e.Reason == proglog.ReasonOffsetMismatch {
-		fmt.Fprintf(w, "  the log's next offset is %d: `proglog consume --from` shows what is there\n", e.NextOffset)
-	}
 	o := f.producer.Outcome()
 	switch {
 	case o.Acked > 0:

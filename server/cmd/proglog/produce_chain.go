@@ -87,9 +87,12 @@ func newChain(ctx context.Context, client *proglog.Client, config *produceConfig
 	c := &chain{client: client, config: config, done: make(chan struct{})}
 	c.most = proglog.Limits{BatchRecords: produceBatchRecords, BatchBytes: produceBatchBytes}
 	for _, log := range []string{config.log, ""} { // the log may not be there yet
-		if b, err := askBounds(ctx, config.addr, log); err == nil {
-			c.most.BatchRecords = min(c.most.BatchRecords, int(b.Limits.BatchRecords))
-			c.most.BatchBytes = min(c.most.BatchBytes, int(b.Limits.BatchBytes))
+		info, err := client.DescribeLog(ctx, log)
+		if l := info.Limits; err == nil && l != nil {
+			c.most.BatchRecords = min(c.most.BatchRecords, int(l.BatchRecords))
+			c.most.BatchBytes = min(c.most.BatchBytes, int(l.BatchBytes))
+		}
+		if proglog.ReasonOf(err) != proglog.ReasonLogNotFound {
 			break
 		}
 	}
