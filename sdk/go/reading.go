@@ -2,7 +2,6 @@ package proglog
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect/v2"
@@ -106,7 +105,12 @@ func (r *reading) done() bool { return r.next >= r.until }
 // iteration is over, without anything more to say.
 func (r *reading) stream(ctx context.Context, yield func(Batch, error) bool) (ended bool, failure *Error) {
 	ctx, cancel := context.WithCancel(ctx)
-	ctx, _ = connect.NewClientContext(ctx)
+	_, generation := r.c.conns.current()
+	pulse := r.watch(func() {
+		r.c.conns.renew(generation)
+		cancel()
+	})
+	ctx, _ = connect.NewClientContext(context.WithValue(ctx, pulseKey{}, pulse))
 	req := &logv1.ConsumeRequest{
 		Log: r.config.log, LogId: r.logID, Offset: r.next, MaxRecords: r.config.records,
 		Heartbeat: duration(r.heartbeat),
@@ -114,11 +118,6 @@ func (r *reading) stream(ctx context.Context, yield func(Batch, error) bool) (en
 	if r.until != noEnd {
 		req.UntilOffset = &r.until
 	}
-	_, generation := r.c.conns.current()
-	pulse := r.watch(func() {
-		r.c.conns.renew(generation)
-		cancel()
-	})
 	pulse.await()
 	stream, err := r.c.rpc.CallServerStream(ctx, consumeStreamSpec(), req)
 	lost := pulse.stop()
@@ -228,41 +227,4 @@ func (r *reading) resume(ctx context.Context, err *Error) *Error {
 		return translate(ctx, ctx.Err())
 	}
 	return nil
-}
-
-// pulse watches over the signs of life of a stream.
-type pulse struct {
-	timer *time.Timer // nil: nothing is promised
-	after time.Duration
-	lost  atomic.Bool
-}
-
-// watch makes a pulse that gives up a stream.
-func (r *reading) watch(giveUp func()) *pulse {
-	p := &pulse{after: 2*r.heartbeat + r.heartbeat/2}
-	if r.heartbeat > 0 {
-		p.timer = time.AfterFunc(p.after, func() {
-			p.lost.Store(true)
-			giveUp()
-		})
-		p.timer.Stop()
-	}
-	return p
-}
-
-// noLife is the error of a stream that was given up.
-func noLife() *Error {
-	return &Error{Code: CodeUnavailable, Message: "no sign of life from the server, where two were due"}
-}
-
-// await begins a wait for a message.
-func (p *pulse) await() {
-	if p.timer != nil {
-		p.timer.Reset(p.after)
-	}
-}
-
-// stop ends it, and says whether it was in vain.
-func (p *pulse) stop() (lost bool) {
-	return p.timer != nil && !p.timer.Stop() && p.lost.Load()
 }

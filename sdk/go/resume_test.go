@@ -4,15 +4,19 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"connectrpc.com/connect/v2"
+	"connectrpc.com/connect/v2/connecthttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	proglog "github.com/proglog/proglog/sdk/go"
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
+	"github.com/proglog/proglog/sdk/go/gen/log/v1/logv1connect"
 )
 
 // internal is the error of a server that failed, which a client tries again only
@@ -294,4 +298,51 @@ func TestOffsetBeyondTheTailIsWaitedFor(t *testing.T) {
 			require.Equal(t, proglog.ReasonOffsetUnwritten, proglog.ReasonOf(err), "nobody says that it was read before: %v", err)
 		}
 	}
+}
+
+// Goal: a message that takes longer than the patience, on a network that is slow and
+// not dead, is waited for as long as bytes of it come. Method: it comes in pieces,
+// over three times the patience; a reader that connects again gets the same.
+func TestFollowWaitsForASlowMessage(t *testing.T) {
+	f := newFakeLog("id-1")
+	f.heartbeat = true
+	f.fill(1)
+	server := connect.NewServer()
+	logv1connect.RegisterLogHandler(server, f)
+	mux := http.NewServeMux()
+	connecthttp.Mount(mux, server)
+	message, err := proto.Marshal(&logv1.ConsumeResponse{Records: f.records})
+	require.NoError(t, err)
+	message = append([]byte{0, 0, 0, 0, byte(len(message))}, message...)
+	const heartbeat = 200 * time.Millisecond
+	var streams atomic.Int64
+	url := serve(t, nil, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/log.v1.Log/ConsumeStream" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		streams.Add(1)
+		w.Header().Set("Content-Type", "application/connect+proto")
+		pieces := time.NewTicker(3 * heartbeat * 5 / 2 / time.Duration(len(message)))
+		defer pieces.Stop()
+		for i := range message {
+			if _, err := w.Write(message[i : i+1]); err != nil || http.NewResponseController(w).Flush() != nil {
+				return
+			}
+			select {
+			case <-pieces.C:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		<-r.Context().Done()
+	}), true)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for record, err := range connectTo(t, url).Follow(ctx, proglog.Heartbeat(heartbeat)) {
+		require.NoError(t, err)
+		require.Equal(t, string(valueAt(0)), string(record.Value))
+		break
+	}
+	assert.Equal(t, int64(1), streams.Load())
 }

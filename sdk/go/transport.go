@@ -81,7 +81,8 @@ func (b *bufferingClient) Do(req *http.Request) (*http.Response, error) {
 	}
 	kind := res.Header.Get("Content-Type")
 	if strings.HasPrefix(kind, "application/connect+") || strings.HasPrefix(kind, "application/grpc") {
-		res.Body = &bufferedBody{body: res.Body, pool: &b.pool}
+		pulse, _ := req.Context().Value(pulseKey{}).(*pulse)
+		res.Body = &bufferedBody{body: res.Body, pool: &b.pool, pulse: pulse}
 	}
 	return res, nil
 }
@@ -95,6 +96,17 @@ type bufferedBody struct {
 	r, w int     // what is in it
 	err  error   // comes after what is in it
 	hot  bool    // the last read of the body found something
+
+	pulse *pulse // hears of what comes; nil: nobody listens
+}
+
+// take reads from the body.
+func (b *bufferedBody) take(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	if n > 0 {
+		b.pulse.heard()
+	}
+	return n, err
 }
 
 // Read waits for data with the caller's slice, which is a few bytes long at the
@@ -105,7 +117,7 @@ func (b *bufferedBody) Read(p []byte) (int, error) {
 			return 0, b.err
 		}
 		if !b.hot || len(p) >= bufferSize {
-			n, err := b.body.Read(p)
+			n, err := b.take(p)
 			b.hot = n > 0
 			return n, err
 		}
@@ -131,7 +143,7 @@ func (b *bufferedBody) fill() {
 		s := make([]byte, bufferSize)
 		buf = &s
 	}
-	n, err := b.body.Read(*buf)
+	n, err := b.take(*buf)
 	b.err = err
 	if n == 0 {
 		b.pool.Put(buf)
