@@ -43,7 +43,8 @@ func (p *pulse) await() {
 }
 
 // heard notes that something came, of a message that may be large and the network
-// slow: it is not dead. The goroutine that waits calls it.
+// slow: it is not dead. The goroutine that waits calls it. net/http hands on whole
+// frames of HTTP/2 only, so that what is heard of is a frame.
 func (p *pulse) heard() {
 	if p != nil && p.waiting.Load() && !p.lost.Load() {
 		p.timer.Reset(p.after)
