@@ -230,6 +230,33 @@ func (c *Command) unseen() error {
 	return nil
 }
 
+// Runs is an error if the command is answered.
+func (c *Command) Runs() error {
+	select {
+	case <-c.done:
+		return fmt.Errorf("%s was answered with %v %v", c.Op, brief(c.answer), brief(c.failure))
+	default:
+		return nil
+	}
+}
+
+// SawPrefix compares what was delivered and not yet seen with the first ones of
+// some records, and takes it for seen.
+func (c *Command) SawPrefix(from uint64, records []record) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, got := range c.events[c.seen:] {
+		if i >= len(records) {
+			return fmt.Errorf("%s delivered more than the %d records that there are", c.Op, len(records))
+		}
+		if err := sameRecord(got, records[i], fmt.Sprint(from+uint64(i))); err != nil {
+			return err
+		}
+	}
+	c.seen = len(c.events)
+	return nil
+}
+
 // Close ends the adapter's input and waits until it is gone.
 func (a *Adapter) Close() error {
 	_ = a.in.Close()

@@ -55,8 +55,11 @@ type Step struct {
 	// Sees waits until a read that was started delivered exactly Records, behind
 	// those seen before, at contiguous offsets from From on.
 	Sees string `yaml:"sees"`
-	// Ends waits until a command that was started is answered.
+	// Ends waits until a command that was started is answered. With Prefix, the
+	// records that a read delivered since are the first ones of these, however many.
 	Ends string `yaml:"ends"`
+	// Runs checks that a command that was started is not answered yet.
+	Runs string `yaml:"runs"`
 	// Cancel cancels a command that was started.
 	Cancel string `yaml:"cancel"`
 	// Behind calls a method of the server directly, as another client would:
@@ -67,6 +70,15 @@ type Step struct {
 	Holds string `yaml:"holds"`
 	// Reached waits, past the SDK, until a log has the record at offset At.
 	Reached string `yaml:"reached"`
+	// AtMost checks, past the SDK, that a log has no more than N records.
+	AtMost string `yaml:"at_most"`
+	// Gone waits, past the SDK, until a log is not there.
+	Gone string `yaml:"gone"`
+	// Called waits until a method, such as "Log/Consume", was called N times at
+	// $recorder; "any" is every method, and 0 times is checked at once.
+	Called string `yaml:"called"`
+	// Backoff checks the pauses between the tries at $unavailable.
+	Backoff *Backoff `yaml:"backoff"`
 	// Proxy changes how connections fare; see Proxy.Do.
 	Proxy string `yaml:"proxy"`
 	// Server does something to the server; see Server.Do.
@@ -81,22 +93,37 @@ type Step struct {
 	Fails   any               `yaml:"fails"`
 	Save    map[string]string `yaml:"save"` // variable to path in the answer
 	Records any               `yaml:"records"`
+	Prefix  any               `yaml:"prefix"`
 	From    any               `yaml:"from"`
 	At      any               `yaml:"at"`
 	N       any               `yaml:"n"`
 	Times   int64             `yaml:"times"`
 }
 
+// Backoff says what calls, one after another, did before $unavailable: how many
+// there were, how often each was tried, and the shortest and longest bound of a
+// pause.
+type Backoff struct {
+	Calls    int   `yaml:"calls"`
+	Attempts int   `yaml:"attempts"`
+	MinMS    int64 `yaml:"min_ms"`
+	MaxMS    int64 `yaml:"max_ms"`
+}
+
 // kind returns which step it is: the name and the value of its first field.
 func (s *Step) kind() (name, value string, err error) {
-	asked := ""
+	asked, backoff := "", ""
 	if s.Asked != nil {
 		asked = "client"
+	}
+	if s.Backoff != nil {
+		backoff = "calls"
 	}
 	for _, k := range [][2]string{
 		{"call", s.Call}, {"start", s.Start}, {"sees", s.Sees}, {"ends", s.Ends}, {"cancel", s.Cancel},
 		{"behind", s.Behind}, {"holds", s.Holds}, {"reached", s.Reached}, {"proxy", s.Proxy},
-		{"server", s.Server}, {"asked", asked},
+		{"server", s.Server}, {"asked", asked}, {"backoff", backoff}, {"runs", s.Runs}, {"at_most", s.AtMost},
+		{"gone", s.Gone}, {"called", s.Called},
 	} {
 		if k[1] == "" {
 			continue

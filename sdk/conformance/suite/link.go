@@ -151,6 +151,9 @@ func (p *Proxy) take(l *link, direction int) (piece []byte, cut, end bool) {
 	if p.faults.delay > 0 {
 		piece = piece[:min(len(piece), 32<<10)] // slow, and not just late
 	}
+	if p.faults.drip > 0 {
+		piece = piece[:min(int64(len(piece)), p.faults.drip)]
+	}
 	l.queue[direction] = l.queue[direction][len(piece):]
 	if direction == answers && len(piece) > 0 && time.Since(p.lastBeat) > beatGap {
 		p.beats, p.lastBeat = p.beats+1, time.Now()

@@ -34,6 +34,7 @@ type Proxy struct {
 type faults struct {
 	hold  [2]bool // by direction: bytes are kept, sockets stay open
 	delay time.Duration
+	drip  int64    // above 0: no more bytes than these in a piece
 	cut   [2]int64 // by direction: a connection is reset behind so many bytes; below 0: not
 	cuts  int64    // so many connections yet
 }
@@ -46,6 +47,9 @@ const (
 
 // beatGap is how far apart pieces from the server are that are not of one answer.
 const beatGap = 50 * time.Millisecond
+
+// dripGap is how far apart the pieces of a trickle are.
+const dripGap = 20 * time.Millisecond
 
 // NewProxy listens on a free port of the loopback interface.
 func NewProxy(target func() string) (*Proxy, error) {
@@ -64,6 +68,7 @@ func NewProxy(target func() string) (*Proxy, error) {
 //	blackhole       both: connections stay open, and silent
 //	freeze          the same for the connections that there are; new ones work
 //	delay           let every piece wait n milliseconds
+//	trickle         let n bytes go on every 20 ms, and no more
 //	cut answers     reset the next connections, as many as times (1), behind n bytes
 //	cut requests    the same in the other direction
 //	refuse          accept no connection; old ones go on
@@ -111,6 +116,8 @@ func (p *Proxy) set(fault string, n, times int64) error {
 		p.faults.hold = [2]bool{true, true}
 	case "delay":
 		p.faults.delay = time.Duration(n) * time.Millisecond
+	case "trickle":
+		p.faults.delay, p.faults.drip = dripGap, max(n, 1)
 	case "cut answers", "cut requests":
 		p.faults.cut, p.faults.cuts = [2]int64{n, -1}, max(times, 1)
 		if fault == "cut answers" {

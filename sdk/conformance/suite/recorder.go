@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -19,6 +20,8 @@ type recorder struct {
 
 	mu      sync.Mutex
 	headers map[string]any
+	calls   []string      // the paths of all
+	changed chan struct{} // closed and replaced when one more came
 }
 
 func newRecorder(target func() string) (*recorder, error) {
@@ -28,7 +31,9 @@ func newRecorder(target func() string) (*recorder, error) {
 	}
 	plain := new(http.Protocols)
 	plain.SetUnencryptedHTTP2(true)
-	r := &recorder{addr: listener.Addr().String(), onwards: &http.Transport{Protocols: plain}}
+	r := &recorder{
+		addr: listener.Addr().String(), onwards: &http.Transport{Protocols: plain}, changed: make(chan struct{}),
+	}
 	proxy := &httputil.ReverseProxy{
 		Transport: r.onwards, FlushInterval: -1,
 		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(&url.URL{Scheme: "http", Host: target()}) },
@@ -43,6 +48,9 @@ func newRecorder(target func() string) (*recorder, error) {
 		}
 		r.mu.Lock()
 		r.headers = headers
+		r.calls = append(r.calls, req.URL.Path)
+		close(r.changed)
+		r.changed = make(chan struct{})
 		r.mu.Unlock()
 		proxy.ServeHTTP(w, req)
 	})}
@@ -55,6 +63,32 @@ func (r *recorder) last() map[string]any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.headers
+}
+
+// called waits until a method, such as "Log/Consume", was called n times. "any" is
+// every one; 0 times is an error at once if it was called.
+func (r *recorder) called(ctx context.Context, method string, n uint64) error {
+	for {
+		r.mu.Lock()
+		changed, count := r.changed, uint64(0)
+		for _, path := range r.calls {
+			if method == "any" || strings.HasSuffix(path, "."+method) {
+				count++
+			}
+		}
+		r.mu.Unlock()
+		if n == 0 && count > 0 {
+			return fmt.Errorf("%d calls came", count)
+		}
+		if count >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%d calls came in time, not %d", count, n)
+		}
+	}
 }
 
 func (r *recorder) close() {

@@ -27,6 +27,7 @@ type Run struct {
 	server   *Server
 	proxy    *Proxy
 	recorder *recorder
+	fronts   *fronts
 	adapters map[string]*Adapter
 	running  map[string]*Command
 	by       map[string]*Adapter // which adapter runs a command
@@ -97,6 +98,7 @@ func (r *Run) begin(ctx context.Context) (err error) {
 	if r.recorder, err = newRecorder(r.server.Addr); err != nil {
 		return err
 	}
+	r.fronts = newFronts(r.proxy.Addr, "http://"+r.recorder.addr)
 	r.vars["addr"], r.vars["recorder"] = "http://"+r.proxy.Addr, "http://"+r.recorder.addr
 	if err := r.adapter(ctx, "a", r.A); err != nil || r.B == nil {
 		return err
@@ -118,99 +120,6 @@ func (r *Run) adapter(ctx context.Context, name string, spec *AdapterSpec) error
 	maps.Copy(client, r.Case.Client)
 	_, err = r.call(ctx, a, "client", client)
 	return err
-}
-
-// step does one step.
-func (r *Run) step(ctx context.Context, s *Step) error {
-	kind, value, err := s.kind()
-	if err != nil {
-		return err
-	}
-	value = fmt.Sprint(r.fill(value))
-	switch kind {
-	case "call", "start":
-		return r.command(ctx, s)
-	case "behind":
-		return r.behind(ctx, s)
-	case "proxy":
-		r.script.add("proxy", []byte(value))
-		return r.proxy.Do(ctx, value, int64(asUint(r.fill(s.N))), s.Times)
-	case "server":
-		r.script.add("server", []byte(value))
-		return r.server.Do(value)
-	case "reached":
-		return r.server.Reached(ctx, logName(value), asUint(r.fill(s.At)))
-	case "holds":
-		records, err := parseRecords(r.fill(s.Records))
-		if err != nil {
-			return err
-		}
-		return r.server.Holds(ctx, logName(value), asUint(r.fill(s.From)), records)
-	case "asked":
-		return match("the request's headers", r.fill(s.Asked), r.recorder.last())
-	}
-	c, ok := r.running[value]
-	if !ok {
-		return fmt.Errorf("nothing was started as %q", value)
-	}
-	switch kind {
-	case "cancel":
-		_, err := r.call(ctx, r.by[value], "cancel", map[string]any{"target": c.ID})
-		return err
-	case "sees":
-		records, err := parseRecords(r.fill(s.Records))
-		if err != nil {
-			return err
-		}
-		return c.Sees(ctx, asUint(r.fill(s.From)), records)
-	default: // ends
-		if err := r.by[value].WaitAlone(ctx, c); err != nil {
-			return err
-		}
-		delete(r.running, value)
-		return r.judge(s, c.answer, c.failure)
-	}
-}
-
-// logName is the name of a log in a step.
-func logName(written string) string {
-	if written == "default" {
-		return ""
-	}
-	return written
-}
-
-// command gives a command to an adapter.
-func (r *Run) command(ctx context.Context, s *Step) error {
-	name := s.By
-	if name == "" {
-		name = "a"
-	}
-	a := r.adapters[name]
-	if a == nil {
-		return fmt.Errorf("there is no adapter %q", name)
-	}
-	c, err := r.give(a, fmt.Sprint(r.fill(s.Call+s.Start)), s.With)
-	if err != nil {
-		return err
-	}
-	if s.Start != "" {
-		r.running[s.As], r.by[s.As] = c, a
-		return nil
-	}
-	if err := a.Wait(ctx, c); err != nil {
-		return err
-	}
-	if s.Call == "read" && s.Records != nil {
-		records, err := parseRecords(r.fill(s.Records))
-		if err != nil {
-			return err
-		}
-		if err := c.Sees(ctx, asUint(r.fill(s.From)), records); err != nil {
-			return err
-		}
-	}
-	return errors.Join(c.unseen(), r.judge(s, c.answer, c.failure))
 }
 
 // give completes the arguments of a command and gives it.
@@ -327,6 +236,12 @@ func (r *Run) fill(written any) any {
 			if value, ok := r.vars[name]; ok {
 				return r.fill(value)
 			}
+			if value, ok, err := r.fronts.value(name); ok {
+				if err != nil {
+					return fmt.Sprintf("%s: %v", written, err)
+				}
+				return value
+			}
 		}
 	case map[string]any:
 		filled := make(map[string]any, len(w))
@@ -362,6 +277,9 @@ func (r *Run) end() error {
 	}
 	for _, a := range r.adapters {
 		err = errors.Join(err, a.Close())
+	}
+	if r.fronts != nil {
+		r.fronts.close()
 	}
 	if r.proxy != nil {
 		r.proxy.Close()

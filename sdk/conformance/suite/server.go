@@ -264,6 +264,37 @@ func (s *Server) Reached(ctx context.Context, log string, offset uint64) error {
 	}
 }
 
+// AtMost is an error if a log has more than n records.
+func (s *Server) AtMost(ctx context.Context, log string, n uint64) error {
+	answer, err := s.Call(ctx, "Log/GetLog", map[string]any{"log": log})
+	if err != nil {
+		return err
+	}
+	end, err := find(answer, "info.nextOffset")
+	if err == nil && asUint(end) > n {
+		err = fmt.Errorf("log %q has %v records, more than %d", log, end, n)
+	}
+	return err
+}
+
+// Gone waits until a log is not there.
+func (s *Server) Gone(ctx context.Context, log string) error {
+	for {
+		_, err := s.Call(ctx, "Log/GetLog", map[string]any{"log": log})
+		switch {
+		case err != nil && strings.Contains(err.Error(), "LOG_NOT_FOUND"):
+			return nil
+		case err != nil:
+			return err
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("log %q is still there", log)
+		}
+	}
+}
+
 // Close kills the server and forgets its connections.
 func (s *Server) Close() {
 	_ = s.kill()
