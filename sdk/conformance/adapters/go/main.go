@@ -21,7 +21,7 @@ func main() {
 		wrong:   newMisbehaviour(os.Getenv(wrongEnv)),
 		running: map[uint64]context.CancelFunc{},
 		clients: map[string]*proglog.Client{}, producers: map[string]*proglog.Producer{},
-		cursors: map[string]*proglog.Cursor{},
+		cursors: map[string]*proglog.Cursor{}, traces: map[string]*trace{},
 	}
 	if err := a.serve(os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, "adapter:", err)
@@ -41,6 +41,7 @@ type adapter struct {
 	clients   map[string]*proglog.Client
 	producers map[string]*proglog.Producer
 	cursors   map[string]*proglog.Cursor // by client, log and name
+	traces    map[string]*trace          // by client
 }
 
 // serve runs commands until the input ends, then ends what still runs.
@@ -107,19 +108,23 @@ func (a *adapter) do(ctx context.Context, c *command) (any, error) {
 		return nil, a.flush(ctx, c)
 	case "close_producer":
 		return nil, a.closeProducer(ctx, c)
+	case "abort_producer":
+		return nil, a.abortProducer(c)
+	case "traced":
+		return a.traced(c)
 	}
 	client, err := a.client(c)
 	if err != nil {
 		return nil, err
 	}
-	if c.TimeoutMS > 0 {
+	if c.TimeoutMS > 0 && a.wrong.way != ignoresDeadline {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.TimeoutMS.duration())
 		defer cancel()
 	}
 	switch c.Op {
 	case "close_client":
-		return nil, client.Close()
+		return nil, a.wrong.closeClient(ctx, client)
 	case "produce":
 		return a.produce(ctx, client, c)
 	case "consume":
@@ -135,7 +140,7 @@ func (a *adapter) do(ctx context.Context, c *command) (any, error) {
 	case "cursor_commit":
 		return nil, a.cursorCommit(ctx, c)
 	}
-	return logs(ctx, client, c)
+	return a.wrong.again(c, func() (any, error) { return logs(ctx, client, c) })
 }
 
 // say writes one line.
@@ -156,7 +161,9 @@ func (a *adapter) cancel(c *command) error {
 	if !ok {
 		return misuse("no command %d is running", c.Target)
 	}
-	stop()
+	if a.wrong.way != ignoresCancel {
+		stop()
+	}
 	return nil
 }
 

@@ -26,10 +26,15 @@ type command struct {
 	Headers    map[string]string `json:"headers"`
 	Token      string            `json:"token"`
 	CA         string            `json:"ca"`
+	Tokens     []string          `json:"tokens"`
+	UserAgent  string            `json:"user_agent"`
+	Trace      bool              `json:"trace"`
 
 	Records        []wireRecord  `json:"records"`
 	ExpectedOffset *number       `json:"expected_offset"`
 	Single         bool          `json:"single"`
+	Reuse          bool          `json:"reuse"`
+	NoWait         bool          `json:"no_wait"`
 	Producer       wireNameOrKey `json:"producer"`
 
 	Offset       *number    `json:"offset"`
@@ -166,7 +171,10 @@ func tellInfo(i *proglog.LogInfo) map[string]any {
 // does not.
 func wireError(err error) map[string]any {
 	told := map[string]any{"message": err.Error(), "reason": "", "from_server": false}
-	var wrong *misused
+	var (
+		wrong  *misused
+		option *refusedOption
+	)
 	switch e, ok := errors.AsType[*proglog.Error](err); {
 	case ok:
 		told["code"], told["from_server"] = e.Code.String(), e.FromServer
@@ -176,6 +184,8 @@ func wireError(err error) map[string]any {
 		tellNumbers(told, e)
 	case errors.As(err, &wrong):
 		told["code"] = "adapter"
+	case errors.As(err, &option):
+		told["code"] = proglog.CodeInvalidArgument.String() // how Go's constructors say it
 	default:
 		told["code"] = proglog.CodeOf(err).String()
 	}
@@ -206,6 +216,11 @@ func tellNumbers(told map[string]any, e *proglog.Error) {
 	}
 }
 
+// refusedOption is the error of a constructor, which judges its options.
+type refusedOption struct{ error }
+
+func (r *refusedOption) Unwrap() error { return r.error }
+
 // misused is the error of a command that cannot be done: a mistake of the runner.
 type misused struct{ text string }
 
@@ -217,6 +232,8 @@ func errorsOf(errs ...error) error { return errors.Join(errs...) }
 
 func hello() map[string]any {
 	return map[string]any{
-		"sdk": "go", "version": proglog.Version, "runtime": runtime.Version(), "lacks": map[string]string{},
+		"sdk": "go", "version": proglog.Version, "runtime": runtime.Version(), "lacks": map[string]string{
+			"wrong_numbers": "no such number is of the type",
+		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 
 	proglog "github.com/proglog/proglog/sdk/go"
 )
@@ -22,22 +23,28 @@ func (a *adapter) newClient(c *command) error {
 	}
 	retry.MinDelay = min(retry.MinDelay, retry.MaxDelay)
 	opts := a.wrong.client(retry)
+	if c.Trace {
+		opts = append(opts, proglog.WithRoundTripper(a.trace(c.Client)))
+	}
+	if c.UserAgent != "" {
+		opts = append(opts, proglog.WithUserAgent(c.UserAgent))
+	}
 	for name, value := range c.Headers {
 		opts = append(opts, proglog.WithHeader(name, value))
 	}
-	if c.Token != "" {
-		opts = append(opts, proglog.WithToken(func(context.Context) (string, error) { return c.Token, nil }))
+	if source := a.wrong.token(c); source != nil {
+		opts = append(opts, proglog.WithToken(source))
 	}
 	if c.CA != "" {
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM([]byte(c.CA)) {
-			return misuse("ca holds no certificate")
+			return &refusedOption{errors.New("ca holds no certificate")}
 		}
-		opts = append(opts, proglog.WithTLSConfig(&tls.Config{RootCAs: roots}))
+		opts = append(opts, proglog.WithTLSConfig(&tls.Config{RootCAs: roots, InsecureSkipVerify: a.wrong.way == ignoresCA}))
 	}
 	client, err := proglog.New(c.Addr, opts...)
 	if err != nil {
-		return err
+		return &refusedOption{err}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -64,6 +71,9 @@ func (a *adapter) produce(ctx context.Context, client *proglog.Client, c *comman
 	if key := c.Producer.key; key != nil {
 		opts = append(opts, proglog.Sequence(key.ID, uint64(key.Epoch), uint64(key.Sequence)))
 	}
+	if c.Reuse {
+		return a.produceReusing(ctx, client, c, opts)
+	}
 	records := make([]proglog.Record, 0, len(c.Records))
 	for i := range c.Records {
 		records = append(records, a.wrong.record(c.Records[i].record()))
@@ -80,9 +90,25 @@ func (a *adapter) produce(ctx context.Context, client *proglog.Client, c *comman
 	return tellAck(ack), nil
 }
 
+// produceReusing produces one record after another from the same bytes.
+func (a *adapter) produceReusing(ctx context.Context, client *proglog.Client, c *command, opts []proglog.ProduceOption) (any, error) {
+	acks := make([]any, 0, len(c.Records))
+	var buffer []byte
+	for i := range c.Records {
+		buffer = append(buffer[:0], c.Records[i].Value...)
+		ack, err := client.Produce(ctx, proglog.Record{Value: buffer}, opts...)
+		if err != nil {
+			return nil, err
+		}
+		acks = append(acks, tellAck(ack))
+	}
+	return map[string]any{"acks": acks}, nil
+}
+
 // newProducer makes a producer and keeps it under its name. It outlives the
 // command.
 func (a *adapter) newProducer(client *proglog.Client, c *command) error {
+	a.wrong.producer(c)
 	opts := []proglog.ProducerOption{proglog.InLog(c.Log), proglog.Linger(c.LingerMS.duration())}
 	if c.MaxBatchRecords > 0 || c.MaxBatchBytes > 0 {
 		opts = append(opts, proglog.MaxBatch(
@@ -133,8 +159,17 @@ func (a *adapter) send(ctx context.Context, c *command) (any, error) {
 	}
 	futures := make([]proglog.Future, len(c.Records))
 	refused := make([]error, len(c.Records))
+	var buffer []byte
 	for i := range c.Records {
-		futures[i], refused[i] = producer.Send(ctx, a.wrong.record(c.Records[i].record()))
+		record := a.wrong.record(c.Records[i].record())
+		if c.Reuse {
+			buffer = append(buffer[:0], record.Value...)
+			record.Value = buffer
+		}
+		futures[i], refused[i] = producer.Send(ctx, record)
+	}
+	if c.NoWait {
+		return nil, errorsOf(refused...)
 	}
 	acks := make([]any, 0, len(c.Records))
 	for i, future := range futures {
@@ -165,5 +200,22 @@ func (a *adapter) closeProducer(ctx context.Context, c *command) error {
 	if err != nil {
 		return err
 	}
+	if c.TimeoutMS > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.TimeoutMS.duration())
+		defer cancel()
+	}
 	return producer.Close(ctx)
+}
+
+// abortProducer ends a producer as Go does: nobody waits for its close.
+func (a *adapter) abortProducer(c *command) error {
+	producer, err := a.producer(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = producer.Close(ctx)
+	return nil
 }

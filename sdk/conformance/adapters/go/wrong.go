@@ -6,6 +6,8 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	proglog "github.com/proglog/proglog/sdk/go"
 )
@@ -27,6 +29,25 @@ const (
 	losesReason            = "loses-reason"             // tells errors without the server's reason
 	losesOutcome           = "loses-outcome"            // calls every failed write one that appended nothing
 	dropsHeaders           = "drops-headers"            // sends records without their headers
+)
+
+// More of them: what is set and not done, and what must end and does not.
+const (
+	ignoresSilence  = "ignores-silence"  // takes a tail that is silent for one that is quiet
+	ignoresCancel   = "ignores-cancel"   // goes on when the caller has left
+	ignoresDeadline = "ignores-deadline" // goes on when the time is over
+	hangsAtClose    = "hangs-at-close"   // never returns from the close of a client
+	leaksAtClose    = "leaks-at-close"   // leaves running what a client runs when that is closed
+	forgetsCursor   = "forgets-cursor"   // commits no place
+	ignoresLimits   = "ignores-limits"   // sends what is over a limit
+	ignoresBounds   = "ignores-bounds"   // has as much in flight as there is
+	ignoresLinger   = "ignores-linger"   // sends at once
+	forgetsToken    = "forgets-token"    // sends no token
+	losesAtResume   = "loses-at-resume"  // drops the first record behind a lost connection
+	noBackoff       = "no-backoff"       // tries again at once
+	noJitter        = "no-jitter"        // draws no pause
+	neverTraces     = "never-traces"     // calls no hook
+	ignoresCA       = "ignores-ca"       // trusts everybody
 )
 
 // misbehaviour is one of the ways, or none.
@@ -74,10 +95,17 @@ func (m *misbehaviour) read(ctx context.Context, records iteration, opts []progl
 }
 
 func (m *misbehaviour) readOnce(ctx context.Context, records iteration, opts []proglog.ReadOption, tell func(*proglog.Record)) error {
-	count := 0
+	count, away := 0, false
+	if m.way == ignoresSilence {
+		opts = append(opts, proglog.Heartbeat(time.Minute))
+	}
 	for record, err := range records(ctx, opts...) {
 		if err != nil {
 			return err
+		}
+		if m.way == losesAtResume && !away && isClosed(m.lost) {
+			away = true
+			continue
 		}
 		count++
 		if count != 2 || m.way != skipsRecord {
@@ -95,7 +123,15 @@ func (m *misbehaviour) client(retry proglog.Retry) []proglog.Option {
 	switch m.way {
 	case retriesWithoutIdentity:
 		retry.Attempts = 1
-	case takesLossForEnd:
+	case noBackoff:
+		retry.MinDelay, retry.MaxDelay = 1, 1
+	case noJitter:
+		retry.Attempts = 1
+	case ignoresLimits:
+		return []proglog.Option{proglog.WithRetry(retry), proglog.WithLimits(proglog.Limits{
+			ValueBytes: 1 << 30, Headers: 1 << 20, HeaderBytes: 1 << 30, BatchRecords: 1 << 20, BatchBytes: 1 << 30,
+		})}
+	case takesLossForEnd, losesAtResume:
 		return []proglog.Option{proglog.WithRetry(retry), proglog.WithLogger(slog.New(m))}
 	}
 	return []proglog.Option{proglog.WithRetry(retry)}
@@ -108,6 +144,65 @@ func (m *misbehaviour) produce(ctx context.Context, once func() (proglog.Ack, er
 		ack, err = once()
 	}
 	return ack, err
+}
+
+// producer is how the arguments of a producer are spoilt.
+func (m *misbehaviour) producer(c *command) {
+	switch m.way {
+	case ignoresBounds:
+		c.MaxInFlightBatches, c.MaxInFlightBytes = 1000, 1<<28
+	case ignoresLinger:
+		c.LingerMS = 0
+	}
+}
+
+// token is where a client has its tokens from; nil: it has none.
+func (m *misbehaviour) token(c *command) func(context.Context) (string, error) {
+	tokens := c.Tokens
+	if c.Token != "" {
+		tokens = []string{c.Token}
+	}
+	if len(tokens) == 0 || m.way == forgetsToken {
+		return nil
+	}
+	var next atomic.Int64
+	return func(context.Context) (string, error) {
+		return tokens[min(int(next.Add(1)), len(tokens))-1], nil
+	}
+}
+
+// closeClient closes a client.
+func (m *misbehaviour) closeClient(ctx context.Context, client *proglog.Client) error {
+	switch m.way {
+	case hangsAtClose:
+		<-ctx.Done()
+	case leaksAtClose:
+		return nil
+	}
+	return client.Close()
+}
+
+// again calls a log's administration as often as an SDK would that draws no pause.
+func (m *misbehaviour) again(c *command, once func() (any, error)) (any, error) {
+	answer, err := once()
+	if m.way != noJitter || c.Op != "describe_log" {
+		return answer, err
+	}
+	for n, pause := 1, 50*time.Millisecond; n < 6 && err != nil; n++ {
+		time.Sleep(pause)
+		pause = min(2*pause, 800*time.Millisecond)
+		answer, err = once()
+	}
+	return answer, err
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // acks is what a send tells.
