@@ -13,11 +13,16 @@ const sdk = overFetch
   : await import("../../../typescript/dist/index.js");
 
 const lacks = overFetch
-  ? { ca: "the platform decides whom its fetch trusts" }
+  ? {
+      ca: "the platform decides whom its fetch trusts",
+      http1: "the platform decides whom its fetch trusts",
+    }
   : {};
 const clients = new Map();
 const producers = new Map();
 const cursors = new Map();
+/** The tries of clients that have a trace. */
+const traces = new Map();
 /** What ends each command that runs, by its id. */
 const running = new Map();
 
@@ -41,6 +46,15 @@ const number = (given) => (given === undefined ? undefined : Number(given));
 const cursorKey = ({ client, log = "", cursor }) =>
   JSON.stringify([client, log, cursor]);
 
+/** The values of records, one after another in the same bytes. */
+function* reused(records) {
+  const bytes = Buffer.alloc(records[0].value.length);
+  for (const { value } of records) {
+    value.copy(bytes);
+    yield bytes;
+  }
+}
+
 const ops = {
   hello: async () => ({
     sdk: "typescript",
@@ -60,7 +74,25 @@ const ops = {
       timeoutMs: c.timeout_ms,
       headers: c.headers,
       token: c.token,
+      userAgent: c.user_agent,
     };
+    if (c.tokens !== undefined) {
+      let next = 0;
+      options.token = () =>
+        c.tokens[Math.min(next++, c.tokens.length - 1)];
+    }
+    if (c.trace) {
+      const trace = { calls: [], open: 0 };
+      traces.set(c.client, trace);
+      options.trace = ({ method }) => {
+        trace.open++;
+        return ({ error }) => {
+          trace.open--;
+          const [name] = method.split("/").slice(-1);
+          trace.calls.push({ method: name, code: error?.code ?? "" });
+        };
+      };
+    }
     if (c.ca !== undefined) options.tls = { ca: c.ca };
     clients.set(c.client, new sdk.Client(c.addr, options));
     return {};
@@ -85,6 +117,12 @@ const ops = {
     }
     const records = c.records.map(bytesOf);
     const client = clientOf(c);
+    if (c.reuse) {
+      const acks = [];
+      for (const bytes of reused(records))
+        acks.push(client.produce(bytes, options));
+      return { acks: (await Promise.all(acks)).map(ackOf) };
+    }
     return ackOf(
       c.single
         ? await client.produce(records[0], options)
@@ -161,16 +199,19 @@ const ops = {
   async send(c, signal) {
     const producer = named(producers, c.producer, "producer");
     const acks = [];
-    for (const record of c.records.map(bytesOf)) {
+    const given = c.records.map(bytesOf);
+    for (const record of c.reuse ? reused(given) : given) {
       try {
         const future = await producer.send(record, { signal });
         acks.push(
           future.wait({ signal }).then(ackOf, (e) => ({ error: errorOf(e) })),
         );
       } catch (e) {
+        if (c.no_wait) throw e;
         acks.push({ error: errorOf(e) });
       }
     }
+    if (c.no_wait) return {};
     return { acks: await Promise.all(acks) };
   },
 
@@ -180,8 +221,23 @@ const ops = {
   },
 
   async close_producer(c, signal) {
+    if (c.timeout_ms !== undefined)
+      signal = AbortSignal.any([signal, AbortSignal.timeout(c.timeout_ms)]);
     await named(producers, c.producer, "producer").close({ signal });
     return {};
+  },
+
+  /** Ends a producer as this SDK does: nobody waits for its close. */
+  async abort_producer(c) {
+    const signal = AbortSignal.abort();
+    await named(producers, c.producer, "producer")
+      .close({ signal })
+      .catch(() => {});
+    return {};
+  },
+
+  async traced(c) {
+    return named(traces, c.client, "trace of client");
   },
 
   async put_log(c, signal) {
