@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import proglog_sdk
@@ -30,15 +30,18 @@ from proglog_sdk import (
 )
 from wire import (
     MisuseError,
+    Trace,
     hello,
     nanos_of,
     number,
     record_of,
+    reused,
     seconds,
     tell_ack,
     tell_error,
     tell_info,
     tell_record,
+    token_of,
 )
 
 Command = dict[str, Any]
@@ -68,7 +71,9 @@ class AsyncMode:
             if hasattr(reader, "aclose"):
                 await reader.aclose()
 
-    async def send_all(self, producer: Any, records: list[Record]) -> list[Any]:
+    async def send_all(
+        self, producer: Any, records: Iterable[Record], no_wait: bool
+    ) -> list[Any]:
         """Send records one after another, and wait for the acknowledgement or error of each."""
         sent: list[Any] = []
         for record in records:
@@ -76,6 +81,8 @@ class AsyncMode:
                 sent.append(await producer.send(record))
             except ProglogError as error:
                 sent.append(error)
+        if no_wait:
+            return [one for one in sent if isinstance(one, ProglogError)]
         for n, future in enumerate(sent):
             if not isinstance(future, ProglogError):
                 try:
@@ -125,7 +132,9 @@ class SyncMode:
             close()
         await thread
 
-    async def send_all(self, producer: Any, records: list[Record]) -> list[Any]:
+    async def send_all(
+        self, producer: Any, records: Iterable[Record], no_wait: bool
+    ) -> list[Any]:
         """Send records one after another, and wait for the acknowledgement or error of each."""
 
         def outcome(wait: Callable[[], Any]) -> Any:
@@ -136,6 +145,8 @@ class SyncMode:
 
         def run() -> list[Any]:
             sent = [outcome(lambda record=record: producer.send(record)) for record in records]
+            if no_wait:
+                return [one for one in sent if isinstance(one, ProglogError)]
             return [one if isinstance(one, ProglogError) else outcome(one.result) for one in sent]
 
         # A caller that leaves stops waiting; the producer goes on, and so does the thread.
@@ -178,6 +189,7 @@ class Adapter:
         self.clients: dict[str, Any] = {}
         self.producers: dict[str, Any] = {}
         self.cursors: dict[tuple[str, str, str], Any] = {}
+        self.traces: dict[str, Trace] = {}
 
     async def serve(self) -> None:
         """Run commands until the input ends, then end what still runs."""
@@ -274,6 +286,8 @@ class Adapter:
 
     async def op_client(self, c: Command) -> None:
         retry = Retry()
+        if c.get("trace"):
+            self.traces[c["client"]] = Trace()
         longest = seconds(c.get("max_delay_ms")) or retry.max_delay
         shortest = seconds(c.get("min_delay_ms")) or retry.min_delay
         self.clients[c["client"]] = await self.mode.make(
@@ -282,7 +296,9 @@ class Adapter:
             retry=Retry(c.get("attempts") or retry.attempts, min(shortest, longest), longest),
             timeout=seconds(c.get("timeout_ms")) or None,
             headers=c.get("headers"),
-            token=c.get("token") or None,
+            token=token_of(c),
+            user_agent=c.get("user_agent", ""),
+            trace=self.traces[c["client"]] if c.get("trace") else None,
             tls=TLS(ca=c["ca"].encode()) if c.get("ca") else None,
         )
 
@@ -304,6 +320,9 @@ class Adapter:
                 key.get("id", ""), int(key.get("epoch", 0)), int(key.get("sequence", 0))
             )
         records = [record_of(r) for r in c.get("records") or ()]
+        if c.get("reuse"):
+            acks = [await self.mode.do(client.produce, r, **args) for r in reused(records)]
+            return {"acks": [tell_ack(ack) for ack in acks]}
         if c.get("single") and len(records) == 1:
             return tell_ack(await self.mode.do(client.produce, records[0], **args))
         return tell_ack(await self.mode.do(client.produce_batch, records, **args))
@@ -362,7 +381,13 @@ class Adapter:
 
     async def op_send(self, c: Command) -> Any:
         records = [record_of(told) for told in c.get("records") or ()]
-        acks = await self.mode.send_all(self.producer_of(c), records)
+        given = reused(records) if c.get("reuse") else records
+        no_wait = bool(c.get("no_wait"))
+        acks = await self.mode.send_all(self.producer_of(c), given, no_wait)
+        if no_wait:
+            for error in acks:
+                raise error
+            return None
         return {
             "acks": [
                 {"error": tell_error(ack)} if isinstance(ack, ProglogError) else tell_ack(ack)
@@ -374,7 +399,13 @@ class Adapter:
         await self.mode.do(self.producer_of(c).flush)
 
     async def op_close_producer(self, c: Command) -> None:
-        await self.mode.do(self.producer_of(c).close)
+        await self.mode.do(self.producer_of(c).close, **self.call_args(c))
+
+    async def op_abort_producer(self, c: Command) -> None:
+        await self.mode.do(self.producer_of(c).abort)
+
+    async def op_traced(self, c: Command) -> Any:
+        return self.of(self.traces, c["client"], "trace of client").told()
 
     async def op_put_log(self, c: Command) -> Any:
         retention = None

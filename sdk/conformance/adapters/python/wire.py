@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import datetime
 import platform
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import proglog_sdk
 from proglog_sdk import (
     Ack,
+    Attempt,
+    AttemptEnd,
     Header,
     LogInfo,
     NothingAppendedError,
@@ -31,7 +35,7 @@ def hello(mode: str) -> dict[str, Any]:
         "sdk": "python" if mode == "sync" else "python-async",
         "version": proglog_sdk.__version__,
         "runtime": f"{platform.python_implementation()} {platform.python_version()}",
-        "lacks": {},
+        "lacks": {"http1": "gRPC, which it speaks, needs HTTP/2"},
     }
 
 
@@ -46,6 +50,49 @@ def record_of(told: dict[str, Any]) -> Record:
         Header(h.get("name", ""), bytes_of(h.get("value"))) for h in told.get("headers") or ()
     )
     return Record(bytes_of(told.get("value")), headers)
+
+
+def reused(records: Iterable[Record]) -> Iterator[Any]:
+    """The records, whose values stand one after another in the same bytes."""
+    buffer = bytearray()
+    for record in records:
+        buffer[:] = record.value
+        yield buffer
+
+
+def token_of(c: dict[str, Any]) -> str | Callable[[], str] | None:
+    """The token of a client, or what is asked for one: the last of several stays."""
+    if not c.get("tokens"):
+        return c.get("token") or None
+    tokens = iter(c["tokens"])
+    return lambda: str(next(tokens, c["tokens"][-1]))
+
+
+class Trace:
+    """A trace hook that notes the tries of a client."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = 0
+        self._calls: list[dict[str, str]] = []
+
+    def __call__(self, attempt: Attempt) -> Callable[[AttemptEnd], None]:
+        """A try begins."""
+        with self._lock:
+            self._open += 1
+
+        def end(how: AttemptEnd) -> None:
+            code = "" if how.error is None else str(how.error.code)
+            with self._lock:
+                self._open -= 1
+                self._calls.append({"method": attempt.method, "code": code})
+
+        return end
+
+    def told(self) -> dict[str, Any]:
+        """The tries that ended, and how many have not."""
+        with self._lock:
+            return {"calls": list(self._calls), "open": self._open}
 
 
 def number(told: Any) -> int | None:
