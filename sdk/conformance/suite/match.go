@@ -135,6 +135,17 @@ func matchAcks(path string, want, got any) error {
 	if !ok {
 		return match(path, want, got)
 	}
+	if choices, ok := fields["one_of"].([]any); ok {
+		var why error
+		for _, choice := range choices {
+			err := matchAcks(path, choice, got)
+			if err == nil {
+				return nil
+			}
+			why = errors.Join(why, err)
+		}
+		return why
+	}
 	list, _ := got.([]any)
 	count, runs := fields["count"], fields["runs"]
 	if n := max(asInt(count), asInt(runs)); len(list) != n {

@@ -122,6 +122,11 @@ func (p Parity) Table(cases []*Case, specs []*AdapterSpec) string {
 		}
 		table.WriteString("\n")
 	}
+	for _, a := range specs {
+		if a.About != "" && p[a.Name] != nil {
+			fmt.Fprintf(&table, "\nThe column %s is %s.\n", a.Name, a.About)
+		}
+	}
 	for i, why := range notes {
 		fmt.Fprintf(&table, "\n%d. %s", i+1, why)
 	}

@@ -34,6 +34,8 @@ type AdapterSpec struct {
 	Command []string `json:"command"`
 	// Env is added to its environment.
 	Env map[string]string `json:"env"`
+	// About says in the table what its column is, where the name alone misleads.
+	About string `json:"about"`
 	// Known says of cases why the SDK fails them. One that passes must leave.
 	Known map[string]string `json:"known"`
 
