@@ -161,6 +161,9 @@ func (a *adapter) send(ctx context.Context, c *command) (any, error) {
 	refused := make([]error, len(c.Records))
 	var buffer []byte
 	for i := range c.Records {
+		if c.Reuse && a.wrong.way == reusesBytes {
+			c.Records[i] = c.Records[len(c.Records)-1] // what stands there when it is sent
+		}
 		record := a.wrong.record(c.Records[i].record())
 		if c.Reuse {
 			buffer = append(buffer[:0], record.Value...)

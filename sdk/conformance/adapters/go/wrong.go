@@ -48,6 +48,7 @@ const (
 	noJitter        = "no-jitter"        // draws no pause
 	neverTraces     = "never-traces"     // calls no hook
 	ignoresCA       = "ignores-ca"       // trusts everybody
+	reusesBytes     = "reuses-bytes"     // keeps the caller's bytes, and not a copy
 )
 
 // misbehaviour is one of the ways, or none.
