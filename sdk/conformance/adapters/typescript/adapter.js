@@ -93,6 +93,7 @@ const ops = {
         };
       };
     }
+    if (c.http1) options.httpVersion = "1.1";
     if (c.ca !== undefined) options.tls = { ca: c.ca };
     clients.set(c.client, new sdk.Client(c.addr, options));
     return {};
