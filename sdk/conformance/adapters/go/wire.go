@@ -234,6 +234,7 @@ func hello() map[string]any {
 	return map[string]any{
 		"sdk": "go", "version": proglog.Version, "runtime": runtime.Version(), "lacks": map[string]string{
 			"wrong_numbers": "no such number is of the type",
+			"fixed_token":   "its tokens always come from a function",
 		},
 	}
 }
