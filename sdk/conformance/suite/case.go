@@ -98,6 +98,8 @@ type Step struct {
 	At      any               `yaml:"at"`
 	N       any               `yaml:"n"`
 	Times   int64             `yaml:"times"`
+	// AnyOrder goes with Holds: the values stand in whatever order.
+	AnyOrder bool `yaml:"any_order"`
 }
 
 // Backoff says what calls, one after another, did before $unavailable: how many

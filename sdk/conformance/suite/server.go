@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -250,6 +251,40 @@ func (s *Server) Holds(ctx context.Context, log string, from uint64, records []r
 	}
 	if end, err := find(answer, "info.nextOffset"); err != nil || fmt.Sprint(end) != fmt.Sprint(next) {
 		return fmt.Errorf("log %q goes up to offset %v, not %d (%v)", log, end, next, err)
+	}
+	return nil
+}
+
+// HoldsInAnyOrder checks that a log has these values from an offset on, and no
+// other, in whatever order.
+func (s *Server) HoldsInAnyOrder(ctx context.Context, log string, from uint64, records []record) error {
+	want, got := []string{}, []string{}
+	for _, r := range records {
+		want = append(want, string(r.value))
+	}
+	for len(got) <= len(want) {
+		next := fmt.Sprint(from + uint64(len(got)))
+		answer, err := s.Call(ctx, "Log/Consume", map[string]any{"log": log, "offset": next, "maxRecords": 1})
+		if err != nil && strings.Contains(err.Error(), "OFFSET_UNWRITTEN") {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		list, _ := answer["records"].([]any)
+		for _, one := range list {
+			fields, _ := one.(map[string]any)
+			value, err := bytesOf(fields["value"])
+			if err != nil {
+				return err
+			}
+			got = append(got, string(value))
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(want, got) {
+		return fmt.Errorf("log %q has the values %.300q, not %.300q", log, got, want)
 	}
 	return nil
 }

@@ -32,6 +32,9 @@ func (r *Run) step(ctx context.Context, s *Step) error {
 		if err != nil {
 			return err
 		}
+		if s.AnyOrder {
+			return r.server.HoldsInAnyOrder(ctx, logName(value), asUint(r.fill(s.From)), records)
+		}
 		return r.server.Holds(ctx, logName(value), asUint(r.fill(s.From)), records)
 	case "at_most":
 		return r.server.AtMost(ctx, logName(value), asUint(r.fill(s.N)))
