@@ -71,9 +71,7 @@ class AsyncMode:
             if hasattr(reader, "aclose"):
                 await reader.aclose()
 
-    async def send_all(
-        self, producer: Any, records: Iterable[Record], no_wait: bool
-    ) -> list[Any]:
+    async def send_all(self, producer: Any, records: Iterable[Record], no_wait: bool) -> list[Any]:
         """Send records one after another, and wait for the acknowledgement or error of each."""
         sent: list[Any] = []
         for record in records:
@@ -132,9 +130,7 @@ class SyncMode:
             close()
         await thread
 
-    async def send_all(
-        self, producer: Any, records: Iterable[Record], no_wait: bool
-    ) -> list[Any]:
+    async def send_all(self, producer: Any, records: Iterable[Record], no_wait: bool) -> list[Any]:
         """Send records one after another, and wait for the acknowledgement or error of each."""
 
         def outcome(wait: Callable[[], Any]) -> Any:

@@ -78,8 +78,7 @@ const ops = {
     };
     if (c.tokens !== undefined) {
       let next = 0;
-      options.token = () =>
-        c.tokens[Math.min(next++, c.tokens.length - 1)];
+      options.token = () => c.tokens[Math.min(next++, c.tokens.length - 1)];
     }
     if (c.trace) {
       const trace = { calls: [], open: 0 };
