@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/proglog/proglog/server/commitlog"
@@ -65,8 +66,10 @@ func (s *sim) prove() error {
 
 func (s *sim) create(name string) error {
 	if s.logs[name] == nil {
-		s.names = append(s.names, name)
 		s.logs[name] = &simLog{}
+	}
+	if !slices.Contains(s.names, name) { // also if it was refused before
+		s.names = append(s.names, name)
 	}
 	_, made, err := s.engine.Put(context.Background(), name, commitlog.Change{})
 	if err == nil {
