@@ -158,8 +158,9 @@ func (f *fronts) serve(handler http.Handler, secure *tls.Config) (string, error)
 
 // backoff checks how the tries at $unavailable were spread: calls one after
 // another, each with so many tries, whose pauses are drawn from 0 to a bound that
-// doubles from low up to high. What it asks of chance fails less than once in ten
-// thousand correct runs; what it asks of the clock never fails on a slow machine.
+// doubles from low up to high. With four calls, what it asks of chance fails about
+// once in a million correct runs. Of the clock it asks that not each first pause is
+// late by half of high.
 func (f *fronts) backoff(calls, attempts int, low, high time.Duration) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -174,7 +175,7 @@ func (f *fronts) backoff(calls, attempts int, low, high time.Duration) error {
 		}
 		pause, bound := f.tries[n].Sub(f.tries[n-1]), min(low<<(k-1), high)
 		shortFirst = shortFirst || k == 1 && pause < low+high/2
-		longLate = longLate || bound == high && pause > 2*low
+		longLate = longLate || bound >= high/2 && pause > 2*low
 		belowBound = belowBound || k > 1 && pause < bound*3/5
 	}
 	switch {

@@ -208,6 +208,6 @@ async def test_a_token_that_becomes_unusable(fake: FakeServer, connect: Any) -> 
     with pytest.raises(NothingAppendedError) as refused:
         await client.produce(b"x")
     for error in (ended.value, refused.value):
-        assert error.code is Code.UNAUTHENTICATED
+        assert error.code is Code.INVALID_ARGUMENT
         assert "s3cret" not in str(error)
     assert "Produce" not in fake.calls

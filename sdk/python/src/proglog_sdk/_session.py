@@ -121,7 +121,7 @@ def usable(token: str) -> str:
     """A token that a function gave, or the error of the call that wanted it."""
     fault = checks.token_fault(token)
     if fault:
-        raise refused(Code.UNAUTHENTICATED, fault)
+        raise refused(Code.INVALID_ARGUMENT, fault)
     return token
 
 
