@@ -1,4 +1,5 @@
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import { checkDuration, checkText, shown, unusable } from "./checks.js";
 import { type Core, inMs, toDuration } from "./core.js";
 import { brokenPromise, ProglogError, refused } from "./errors.js";
 import { Durability as WireDurability, type LogInfo as WireLogInfo } from "./gen/log/v1/log_pb.js";
@@ -76,9 +77,29 @@ export async function putLog(
   log: string,
   settings: LogSettings,
 ): Promise<{ info: LogInfo; created: boolean }> {
+  const request = putRequest(log, settings);
+  const res = await core.retryRead(scope, log, (call) =>
+    core.wire.unary(methods.putLog, request, call),
+  );
+  return { info: readLogInfo(res.info), created: res.created };
+}
+
+/** Checks the settings, and makes a request of them. */
+function putRequest(log: string, settings: LogSettings) {
+  checkText(log, "the log's name");
+  if (typeof settings !== "object" || settings === null) {
+    throw unusable(`settings are an object, not ${shown(settings)}`);
+  }
   const { retention, sealed } = settings;
+  if (retention !== undefined && (typeof retention !== "object" || retention === null)) {
+    throw unusable(`retention is an object, not ${shown(retention)}`);
+  }
+  if (sealed !== undefined && typeof sealed !== "boolean") {
+    throw unusable(`sealed is true or false, not ${shown(sealed)}`);
+  }
+  checkDuration(retention?.maxAgeMs, "maxAgeMs");
   const maxAge = toDuration(retention?.maxAgeMs);
-  const request = {
+  return {
     log,
     ...(sealed === undefined ? {} : { sealed }),
     ...(retention === undefined
@@ -90,10 +111,6 @@ export async function putLog(
           },
         }),
   };
-  const res = await core.retryRead(scope, log, (call) =>
-    core.wire.unary(methods.putLog, request, call),
-  );
-  return { info: readLogInfo(res.info), created: res.created };
 }
 
 /**
@@ -107,6 +124,7 @@ export async function createLog(
   log: string,
   settings: LogSettings,
 ): Promise<LogInfo> {
+  putRequest(log, settings); // what cannot be set must not leave a log behind
   const { info, created } = await putLog(core, scope, log, {});
   if (!created) throw refused("already_exists", "", `there is a log "${log}" already`);
   const set = settings.retention !== undefined || settings.sealed !== undefined;
@@ -119,6 +137,7 @@ export async function createLog(
  * @internal
  */
 export async function describeLog(core: Core, scope: Scope, log: string): Promise<LogInfo> {
+  checkText(log, "the log's name");
   return readLogInfo((await core.getLog(scope, log)).info);
 }
 
@@ -143,6 +162,7 @@ export async function trimLog(
   log: string,
   first: Offset,
 ): Promise<bigint> {
+  checkText(log, "the log's name");
   const request = { log, firstOffset: toOffset(first, "the first offset") };
   const res = await core.retryRead(scope, log, (call) =>
     core.wire.unary(methods.trimLog, request, call),
@@ -156,6 +176,7 @@ export async function trimLog(
  * @internal
  */
 export async function deleteLog(core: Core, scope: Scope, log: string): Promise<void> {
+  checkText(log, "the log's name");
   let unanswered = false;
   await core.retryRead(scope, log, async (call) => {
     try {
@@ -179,6 +200,7 @@ export async function* listLogs(
   prefix: string,
   options: CallOptions,
 ): AsyncGenerator<LogInfo, void, undefined> {
+  checkText(prefix, "a prefix");
   for (let pageToken = ""; ;) {
     const page = await core.within(options, (scope) =>
       core.retryRead(scope, "", (call) =>

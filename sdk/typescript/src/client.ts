@@ -1,5 +1,6 @@
 import * as admin from "./admin.js";
 import type { LogInfo, LogSettings } from "./admin.js";
+import { checkOptions } from "./checks.js";
 import { Core } from "./core.js";
 import { Cursor } from "./cursor.js";
 import { consume, consumeBatch } from "./consume.js";
@@ -102,7 +103,8 @@ export class Client implements AsyncDisposable {
 
   /** Is {@link Client.follow} up to the tail as it was when the read began. */
   records(options: ReadOptions = {}): Reader<LogRecord> {
-    return new RecordReader(this.#read({ ...options, toTail: true }));
+    const wrong = typeof options !== "object" || options === null;
+    return new RecordReader(this.#read(wrong ? options : { ...options, toTail: true }));
   }
 
   /**
@@ -113,8 +115,10 @@ export class Client implements AsyncDisposable {
     return this.#read(options);
   }
 
-  #read(options: ReadOptions): BatchReader {
+  #read(given: ReadOptions): BatchReader {
+    const options = typeof given === "object" && given !== null ? { ...given } : given;
     return new BatchReader(() => {
+      checkOptions(options);
       const scope = new Scope([options.signal, this.#core.closing.signal]);
       return {
         batches: new Reading(this.#core, scope, options).batches(),

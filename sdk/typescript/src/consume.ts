@@ -1,10 +1,12 @@
 import { type ConsumeResponse } from "./codec.js";
+import { checkDuration } from "./checks.js";
 import { type Core, decode, toDuration } from "./core.js";
 import { brokenPromise, ProglogError } from "./errors.js";
 import { type ConsumeBatchOptions, type ConsumeOptions, type Offset, toOffset } from "./options.js";
-import { parseBatchRecords, parseStart, type StartPoint } from "./reading.js";
+import { parseBatchRecords } from "./reading.js";
 import type { Batch, LogRecord } from "./record.js";
 import type { Scope } from "./scope.js";
+import { parseStart, type StartPoint } from "./start.js";
 import { methods } from "./wire.js";
 
 /** Reads the record at an offset. */
@@ -16,6 +18,7 @@ export function consume(
 ): Promise<LogRecord> {
   const { log = "", logId = "", waitMs } = options;
   const offset = toOffset(at, "the offset");
+  checkDuration(waitMs, "waitMs");
   const wait = toDuration(waitMs);
   const request = {
     log,
@@ -43,6 +46,7 @@ export async function consumeBatch(
   options: ConsumeBatchOptions,
 ): Promise<Batch> {
   const { log = "", logId = "", waitMs } = options;
+  checkDuration(waitMs, "waitMs");
   const start = parseStart(options);
   const wait = toDuration(waitMs);
   const request = {

@@ -6,7 +6,7 @@ import { fate } from "./fate.js";
 import type { GetLogResponse } from "./gen/log/v1/log_pb.js";
 import { Identities } from "./identity.js";
 import type { Limits } from "./limits.js";
-import { type CallOptions, checkTimeout, type Settings } from "./options.js";
+import { type CallOptions, checkCall, type Settings } from "./options.js";
 import type { Retry } from "./backoff.js";
 import { Scope } from "./scope.js";
 import { type Call, type Connection, methods, Wire } from "./wire.js";
@@ -42,7 +42,7 @@ export class Core {
 
   /** Makes what bounds a single call, and frees it after the call. */
   async within<T>(options: CallOptions, call: (scope: Scope) => Promise<T>): Promise<T> {
-    checkTimeout(options.timeoutMs);
+    checkCall(options);
     const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
     const scope = new Scope([options.signal, this.closing.signal], timeoutMs);
     try {

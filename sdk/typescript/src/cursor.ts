@@ -1,7 +1,9 @@
+import { checkText } from "./checks.js";
 import type { Client } from "./client.js";
 import { failure, NothingAppendedError, OutcomeUnknownError, ProglogError } from "./errors.js";
 import { randomText } from "./identity.js";
 import { type CallOptions, type Offset, type Start, toOffset } from "./options.js";
+import { markReadUpTo } from "./start.js";
 
 /** What the log of a cursor keeps, in bytes: some hundred places. */
 const cursorBytes = 64 << 10;
@@ -68,6 +70,8 @@ export class Cursor {
 
   /** @internal */
   constructor(client: Client, log: string, name: string) {
+    checkText(log, "the log of a cursor");
+    checkText(name, "the name of a cursor");
     this.#client = client;
     this.#log = log;
     this.logName = cursorLog(log, name);
@@ -86,7 +90,7 @@ export class Cursor {
       return {
         logId,
         offset,
-        start: logId === "" ? {} : { logId, from: offset },
+        start: logId === "" ? {} : markReadUpTo({ logId, from: offset }),
       };
     });
   }

@@ -1,5 +1,6 @@
 import { createConnectTransport } from "@connectrpc/connect-web";
 import type { Settings } from "./options.js";
+import { redirected } from "./translate.js";
 import type { Connection } from "./wire.js";
 
 /** What a client over the Fetch API can be told. */
@@ -20,11 +21,19 @@ export function fetchConnection(base: URL, settings: Settings, options: FetchOpt
   const transport = createConnectTransport({
     baseUrl: base.href.replace(/\/$/, ""),
     useBinaryFormat: true,
-    fetch: (input, init) =>
-      (fetch ?? globalThis.fetch)(
-        input,
-        credentials === undefined ? init : { ...init, credentials },
-      ),
+    fetch: async (input, init) => {
+      // A redirect is not followed: the token would go to whom it was not given for. The
+      // library has fetch fail at one, which would look like a lost connection.
+      const own = credentials === undefined ? {} : { credentials };
+      const response = await (fetch ?? globalThis.fetch)(input, {
+        ...init,
+        ...own,
+        redirect: "manual",
+      });
+      // What a browser shows of one has no status.
+      if (response.type === "opaqueredirect") throw redirected();
+      return response;
+    },
   });
   // A browser says who it is by itself, and a server elsewhere would have to allow
   // another word on it.
@@ -33,6 +42,7 @@ export function fetchConnection(base: URL, settings: Settings, options: FetchOpt
     transport,
     streams: false,
     userAgent: inBrowser ? undefined : settings.userAgent,
+    warn: (text) => console.warn(`proglog: ${text}`),
     close: () => {},
   };
 }

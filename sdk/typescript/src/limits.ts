@@ -1,5 +1,6 @@
+import { shown, unusable } from "./checks.js";
 import { type ProglogError, refused } from "./errors.js";
-import type { RecordInput } from "./record.js";
+import type { HeaderInput, RecordInput } from "./record.js";
 
 /**
  * What the client checks before it sends anything, in the server's stead: a record
@@ -40,32 +41,54 @@ export interface Prepared {
 const encoder = new TextEncoder();
 const noHeaders: readonly Uint8Array[] = [];
 
-/** Holds a record against the limits. */
+/**
+ * Holds a record against the limits. The bytes are the caller's: what is used after the
+ * call has returned to him is {@link kept}.
+ */
 export function prepare(record: RecordInput, limits: Limits): Prepared {
   const plain = typeof record === "string" || record instanceof Uint8Array;
+  if (!plain && (typeof record !== "object" || record === null)) {
+    throw unusable(`a record is bytes, a text or an object with a value, not ${shown(record)}`);
+  }
   const value = bytes(plain ? record : record.value, "a value");
+  const headers = (plain ? undefined : headersOf(record.headers, limits)) ?? noHeaders;
+  const prepared = { value, headers, size: headers.reduce((n, h) => n + h.length, value.length) };
+  checkSizes(prepared, limits);
+  return prepared;
+}
+
+function headersOf(given: unknown, limits: Limits): Uint8Array[] | undefined {
+  if (given === undefined) return undefined;
+  if (!Array.isArray(given)) throw unusable(`headers are an array, not ${shown(given)}`);
+  checkHeaders(given.length, limits);
+  return given.flatMap((header: Partial<HeaderInput> | null | undefined) => {
+    if (typeof header?.name !== "string") throw unusable("the name of a header is a text");
+    return [
+      bytes(header.name, "the name of a header"),
+      bytes(header.value, "the value of a header"),
+    ];
+  });
+}
+
+/** Holds a record that was prepared against limits that were not known then. */
+export function checkSizes({ value, headers, size }: Prepared, limits: Limits): void {
   if (value.length > limits.valueBytes) {
     throw tooLarge("a value of", value.length, "bytes", limits.valueBytes);
   }
-  const given = plain ? undefined : record.headers;
-  if (given === undefined || given.length === 0) {
-    return { value, headers: noHeaders, size: value.length };
+  checkHeaders(headers.length / 2, limits);
+  if (size - value.length > limits.headerBytes) {
+    throw tooLarge("headers of", size - value.length, "bytes", limits.headerBytes);
   }
-  if (given.length > limits.headers) {
-    throw tooLarge("", given.length, "headers", limits.headers);
-  }
-  const headers: Uint8Array[] = [];
-  let size = 0;
-  for (const header of given) {
-    const name = bytes(String(header.name), "the name of a header");
-    const content = bytes(header.value, "the value of a header");
-    headers.push(name, content);
-    size += name.length + content.length;
-  }
-  if (size > limits.headerBytes) {
-    throw tooLarge("headers of", size, "bytes", limits.headerBytes);
-  }
-  return { value, headers, size: value.length + size };
+}
+
+function checkHeaders(n: number, limits: Limits): void {
+  if (n > limits.headers) throw tooLarge("", n, "headers", limits.headers);
+}
+
+/** The same record in bytes of its own. */
+export function kept({ value, headers, size }: Prepared): Prepared {
+  // Not by slice, which for a Buffer is the same memory.
+  return { value: new Uint8Array(value), headers: headers.map((h) => new Uint8Array(h)), size };
 }
 
 /** Holds a batch against the limits. */
@@ -73,13 +96,14 @@ export function prepareBatch(
   records: readonly RecordInput[],
   limits: Limits,
 ): { records: Prepared[]; size: number } {
+  if (!Array.isArray(records)) throw unusable(`a batch is an array, not ${shown(records)}`);
   if (records.length === 0) {
     throw refused("invalid_argument", "NO_RECORD", "the batch has no record");
   }
   if (records.length > limits.batchRecords) {
     throw tooLarge("a batch of", records.length, "records", limits.batchRecords);
   }
-  const prepared = records.map((record) => prepare(record, limits));
+  const prepared = (records as readonly RecordInput[]).map((record) => prepare(record, limits));
   const size = prepared.reduce((sum, record) => sum + record.size, 0);
   if (records.length > 1 && size > limits.batchBytes) {
     throw tooLarge("a batch of", size, "bytes", limits.batchBytes);
@@ -87,15 +111,15 @@ export function prepareBatch(
   return { records: prepared, size };
 }
 
-function bytes(content: Uint8Array | string, what: string): Uint8Array {
+function bytes(content: Uint8Array | string | undefined, what: string): Uint8Array {
   if (content instanceof Uint8Array) return content;
   if (typeof content !== "string") {
-    throw refused("invalid_argument", "INVALID_REQUEST", `${what} is neither bytes nor a text`);
+    throw unusable(`${what} is neither bytes nor a text`);
   }
   // Half of a surrogate pair has no UTF-8: it would travel as another character.
   const text = content as string & { isWellFormed?(): boolean };
   if (text.isWellFormed?.() === false) {
-    throw refused("invalid_argument", "INVALID_REQUEST", `${what} is a text that is not Unicode`);
+    throw unusable(`${what} is a text that is not Unicode`);
   }
   return encoder.encode(content);
 }

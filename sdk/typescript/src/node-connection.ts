@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import type * as http2 from "node:http2";
 import * as http from "node:http";
 import * as https from "node:https";
@@ -104,6 +105,7 @@ export function nodeConnection(base: URL, settings: Settings, options: NodeOptio
       }),
       streams: false,
       userAgent,
+      warn,
       close: () => agent.destroy(),
     };
   }
@@ -118,8 +120,13 @@ export function nodeConnection(base: URL, settings: Settings, options: NodeOptio
     userAgent,
     life: () => sessionManager.life,
     renew: (life) => sessionManager.renew(life),
+    warn,
     close: () => sessionManager.abort(),
   };
+}
+
+function warn(text: string): void {
+  process.emitWarning(text, { type: "ProglogWarning" });
 }
 
 /** Names the options as Node does. */
@@ -130,13 +137,41 @@ function secure(given: TlsOptions | undefined): tls.ConnectionOptions {
     typeof p === "string" ? p : Buffer.from(p);
   const list =
     ca === undefined || typeof ca === "string" || ca instanceof Uint8Array ? ca : [...ca];
-  return {
+  const named = {
     ...(list === undefined ? {} : { ca: Array.isArray(list) ? list.map(pem) : pem(list) }),
     ...(cert === undefined ? {} : { cert: pem(cert) }),
     ...(key === undefined ? {} : { key: pem(key) }),
     ...(passphrase === undefined ? {} : { passphrase }),
     ...(serverName === undefined ? {} : { servername: serverName }),
   };
+  checkSecure(named);
+  return named;
+}
+
+/** Throws a TypeError at certificates and keys that cannot be used; no call would bring that up. */
+function checkSecure(named: tls.ConnectionOptions): void {
+  const wrong = (what: string, cause: unknown): Error =>
+    new TypeError(`proglog: tls: ${what}`, { cause });
+  for (const pem of named.ca === undefined ? [] : [named.ca].flat()) {
+    const blocks = String(pem).match(/-----BEGIN [^-]+-----.*?-----END [^-]+-----/gs);
+    // OpenSSL takes a text without any, and trusts nobody then.
+    if (blocks === null) throw wrong("ca holds no certificate in PEM", undefined);
+    for (const block of blocks) {
+      try {
+        new X509Certificate(block);
+      } catch (cause) {
+        throw wrong("ca holds a certificate that cannot be read", cause);
+      }
+    }
+  }
+  if ((named.cert === undefined) !== (named.key === undefined)) {
+    throw wrong("cert and key come together", undefined);
+  }
+  try {
+    tls.createSecureContext(named);
+  } catch (cause) {
+    throw wrong(cause instanceof Error ? cause.message : String(cause), cause);
+  }
 }
 
 /**

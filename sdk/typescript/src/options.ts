@@ -5,7 +5,7 @@ import {
   DEFAULT_MIN_DELAY_MS,
   MAX_RETRY_DELAY_MS,
 } from "./defaults.js";
-import { refused } from "./errors.js";
+import { checkOptions, fixedHeaders, shown, tokenFault, unusable } from "./checks.js";
 import { DEFAULT_LIMITS, type Limits } from "./limits.js";
 import type { HeaderSource, Trace } from "./trace.js";
 import { VERSION } from "./version.js";
@@ -217,33 +217,54 @@ export function parseSettings(base: URL, options: CommonOptions): Settings {
       throw new RangeError(`proglog: the limit ${name} is out of range: ${limit}`);
     }
   }
-  checkTimeout(options.timeoutMs);
-  const { token } = options;
+  if (options.timeoutMs !== undefined && !isTimeout(options.timeoutMs)) {
+    throw new RangeError(`proglog: timeoutMs is above 0, not ${shown(options.timeoutMs)}`);
+  }
+  const { token, trace } = options;
+  if (trace !== undefined && typeof trace !== "function") {
+    throw new TypeError("proglog: trace is a function");
+  }
+  const fault = typeof token === "function" ? undefined : tokenFault(token ?? "");
+  if (fault !== undefined) throw new TypeError(`proglog: ${fault}`);
   if (token !== undefined && base.protocol === "http:" && !isLoopback(base.hostname)) {
     throw new TypeError(`proglog: a token would travel to ${base.host} in the clear: use https://`);
   }
-  const name = `proglog-typescript/${VERSION}`;
   return {
     retry,
     limits,
     timeoutMs: options.timeoutMs,
-    trace: options.trace,
+    trace,
     headers: {
-      fixed: new Headers(options.headers),
+      fixed: fixedHeaders(options.headers),
       token: typeof token === "string" ? () => token : token,
     },
-    userAgent: options.userAgent ? `${options.userAgent} ${name}` : name,
+    userAgent: userAgentOf(options.userAgent),
   };
+}
+
+function userAgentOf(program: string | undefined): string {
+  const name = `proglog-typescript/${VERSION}`;
+  if (program === undefined || program === "") return name;
+  if (typeof program !== "string" || !/^[\x20-\x7e]+$/.test(program)) {
+    throw new TypeError("proglog: userAgent is printable ASCII");
+  }
+  return `${program} ${name}`;
 }
 
 function isLoopback(host: string): boolean {
   return host === "localhost" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** Checks a deadline. */
-export function checkTimeout(timeoutMs: number | undefined): void {
-  if (timeoutMs !== undefined && !(timeoutMs > 0)) {
-    throw new RangeError(`proglog: timeoutMs has to be above 0, not ${timeoutMs}`);
+function isTimeout(timeoutMs: unknown): boolean {
+  return typeof timeoutMs === "number" && timeoutMs > 0;
+}
+
+/** Checks the options of a single call. */
+export function checkCall(options: CallOptions): void {
+  checkOptions(options);
+  const { timeoutMs } = options;
+  if (timeoutMs !== undefined && !isTimeout(timeoutMs)) {
+    throw unusable(`timeoutMs is above 0, not ${shown(timeoutMs)}`);
   }
 }
 
@@ -254,7 +275,7 @@ export function toOffset(given: Offset, what: string): bigint {
       ? given >= 0n && given < 1n << 64n
       : Number.isSafeInteger(given) && given >= 0;
   if (!valid) {
-    throw refused("invalid_argument", "INVALID_REQUEST", `${what} is not possible: ${given}`);
+    throw unusable(`${what} is not possible: ${shown(given)}`);
   }
   return BigInt(given);
 }

@@ -1,12 +1,13 @@
 import { Backoff } from "./backoff.js";
+import { checkText, shown, unusable } from "./checks.js";
 import { batchRequest, type Raw, type RequestParts, singleRequest, Writer } from "./codec.js";
 import type { Core } from "./core.js";
-import { brokenPromise, outcome, ProglogError, refused, vouching } from "./errors.js";
+import { brokenPromise, outcome, ProglogError, vouching } from "./errors.js";
 import { fate, mayRetryWrite, tooLong } from "./fate.js";
 import type { ProduceResponse } from "./gen/log/v1/log_pb.js";
 import { idBytes, type Identity, MAX_PRODUCER_ID, producerOf, renewed } from "./identity.js";
-import { type Prepared, prepare, prepareBatch } from "./limits.js";
-import { type ProduceOptions, type ProducerSequence, toOffset } from "./options.js";
+import { kept, type Prepared, prepare, prepareBatch } from "./limits.js";
+import { checkCall, type ProduceOptions, type ProducerSequence, toOffset } from "./options.js";
 import type { Ack, RecordInput } from "./record.js";
 import type { Scope } from "./scope.js";
 import type { Sharing } from "./sharing.js";
@@ -47,11 +48,13 @@ export async function produce(
   }
 }
 
+/** Checks a request, and takes what it needs of it: the caller may change his bytes from now on. */
 function parse(
   core: Core,
   input: { record: RecordInput } | { records: readonly RecordInput[] },
   options: ProduceOptions,
 ): Request {
+  checkCall(options);
   const { log = "", expectedOffset, producer, alone = false } = options;
   const common = {
     log,
@@ -60,14 +63,11 @@ function parse(
     alone,
   };
   if ("record" in input) {
-    const record = prepare(input.record, core.limits);
+    const record = kept(prepare(input.record, core.limits));
     return { ...common, records: [record], single: true, size: record.size };
   }
-  return {
-    ...common,
-    ...prepareBatch(input.records, core.limits),
-    single: false,
-  };
+  const { records, size } = prepareBatch(input.records, core.limits);
+  return { ...common, records: records.map(kept), size, single: false };
 }
 
 /** Checks the identity that a caller chose. */
@@ -76,10 +76,12 @@ export function chosenIdentity(
     sequence?: ProducerSequence["sequence"];
   },
 ): Identity {
+  if (typeof p !== "object" || p === null) throw unusable(`a producer is not ${shown(p)}`);
+  checkText(p.id, "a producer's id");
   const length = idBytes(p.id);
   if (length < 1 || length > MAX_PRODUCER_ID) {
     const why = `a producer's id has 1 to ${MAX_PRODUCER_ID} bytes, not ${length}`;
-    throw refused("invalid_argument", "INVALID_REQUEST", why);
+    throw unusable(why);
   }
   const epoch = toOffset(p.epoch ?? 0n, "epoch");
   const sequence = toOffset(p.sequence ?? 0n, "sequence");

@@ -1,3 +1,4 @@
+import { checkCount, checkOptions, checkTimer, shown, unusable } from "./checks.js";
 import type { Core } from "./core.js";
 import {
   DEFAULT_BATCH_BYTES,
@@ -6,10 +7,10 @@ import {
   DEFAULT_IN_FLIGHT_BATCHES,
   DEFAULT_IN_FLIGHT_BYTES,
 } from "./defaults.js";
-import { outcome, ProglogError, refused } from "./errors.js";
+import { beneath, ClosedError, outcome, ProglogError } from "./errors.js";
 import type { Future } from "./future.js";
 import { newIdentity, noIdentity } from "./identity.js";
-import { prepare } from "./limits.js";
+import { checkSizes, kept, type Prepared, prepare } from "./limits.js";
 import type { ProducerOptions } from "./options.js";
 import { chosenIdentity } from "./produce.js";
 import { ProducerRun, type ProducerConfig } from "./producer-run.js";
@@ -78,18 +79,35 @@ export class Producer implements AsyncDisposable {
    * What it throws is a {@link NothingAppendedError}: the record was not taken. A
    * record over a limit, the client's or the server's, is refused so, and the
    * producer goes on.
+   *
+   * A call that the end of the producer refuses, and that nobody waits for, is no
+   * unhandled rejection: `done`, `error`, `flush` and `close` tell of the end. Any other
+   * refusal is.
    */
-  async send(record: RecordInput, options: WaitOptions = {}): Promise<Future> {
+  send(record: RecordInput, options: WaitOptions = {}): Promise<Future> {
+    const taken = this.#take(record, options);
+    // A promise of its own, so that whether it is handled can be said of it alone.
+    const returned = new Promise<Future>((resolve, reject) => {
+      taken.then(resolve, (e: unknown) => {
+        reject(e);
+        if (toldElsewhere(e)) returned.catch(() => {});
+      });
+    });
+    return returned;
+  }
+
+  async #take(record: RecordInput, options: WaitOptions): Promise<Future> {
     const run = this.#run;
     try {
+      checkOptions(options);
       if (this.#closed) throw run.refusal();
-      if (run.asked && this.#entering === 0) {
-        const prepared = prepare(record, run.limits);
-        if (run.hasRoom(prepared.size, 1)) return run.add([prepared], prepared.size);
+      const prepared = prepare(record, run.limits);
+      if (run.asked && this.#entering === 0 && run.hasRoom(prepared.size, 1)) {
+        return run.add([prepared], prepared.size); // which copies it
       }
       this.#entering++;
       const before = this.#entered;
-      const entering = this.#enter(record, before, options).finally(() => this.#entering--);
+      const entering = this.#enter(kept(prepared), before, options).finally(() => this.#entering--);
       this.#entered = Promise.allSettled([before, entering]);
       return await entering;
     } catch (e) {
@@ -98,12 +116,12 @@ export class Producer implements AsyncDisposable {
   }
 
   /** Waits until a record can be taken, after those before it. */
-  #enter(record: RecordInput, before: Promise<unknown>, options: WaitOptions): Promise<Future> {
+  #enter(prepared: Prepared, before: Promise<unknown>, options: WaitOptions): Promise<Future> {
     const run = this.#run;
     return waiting(options, async (scope) => {
       if (!(await scope.wait(before))) throw scope.refusal();
       await run.untilAsked(scope);
-      const prepared = prepare(record, run.limits);
+      checkSizes(prepared, run.limits);
       await run.untilRoom(scope, prepared.size, 1);
       return run.add([prepared], prepared.size);
     });
@@ -154,7 +172,15 @@ export class Producer implements AsyncDisposable {
   }
 }
 
+/** Whether an error says no more than that the producer has ended. */
+function toldElsewhere(e: unknown): boolean {
+  if (!(e instanceof ProglogError)) return false;
+  const cause = beneath(e);
+  return cause.behind !== undefined || cause.cause instanceof ClosedError;
+}
+
 async function waiting<T>(options: WaitOptions, wait: (scope: Scope) => Promise<T>): Promise<T> {
+  checkOptions(options);
   const scope = new Scope([options.signal]);
   try {
     return await wait(scope);
@@ -173,7 +199,17 @@ export function newProducer(core: Core, options: ProducerOptions): Producer {
 }
 
 function parseProducer(options: ProducerOptions): ProducerConfig {
-  const config: ProducerConfig = {
+  checkOptions(options);
+  checkTimer(options.lingerMs, "lingerMs");
+  checkCount(options.maxBatchRecords, "maxBatchRecords");
+  checkCount(options.maxBatchBytes, "maxBatchBytes");
+  checkCount(options.maxInFlightBatches, "maxInFlightBatches");
+  checkCount(options.maxInFlightBytes, "maxInFlightBytes");
+  const { giveUpAfterMs = DEFAULT_GIVE_UP_AFTER_MS } = options;
+  if (typeof giveUpAfterMs !== "number" || !(giveUpAfterMs >= 0)) {
+    throw unusable(`giveUpAfterMs is 0 or above, not ${shown(giveUpAfterMs)}`);
+  }
+  return {
     log: options.log ?? "",
     signal: options.signal,
     lingerMs: options.lingerMs ?? 0,
@@ -181,7 +217,7 @@ function parseProducer(options: ProducerOptions): ProducerConfig {
     batchBytes: options.maxBatchBytes ?? DEFAULT_BATCH_BYTES,
     batches: options.maxInFlightBatches ?? DEFAULT_IN_FLIGHT_BATCHES,
     bytes: options.maxInFlightBytes ?? DEFAULT_IN_FLIGHT_BYTES,
-    giveUpAfterMs: options.giveUpAfterMs ?? DEFAULT_GIVE_UP_AFTER_MS,
+    giveUpAfterMs,
     identity:
       options.identity === undefined
         ? newIdentity()
@@ -189,10 +225,4 @@ function parseProducer(options: ProducerOptions): ProducerConfig {
           ? noIdentity()
           : chosenIdentity(options.identity),
   };
-  const { batchRecords, batchBytes, batches, bytes } = config;
-  if (![batchRecords, batchBytes, batches, bytes].every((n) => n >= 1)) {
-    const why = "a producer's batches and what is in flight have to be at least 1";
-    throw refused("invalid_argument", "INVALID_REQUEST", why);
-  }
-  return config;
 }

@@ -1,44 +1,21 @@
+import { checkDuration, shown, unusable } from "./checks.js";
 import { Backoff } from "./backoff.js";
 import { type Bounds, type Core, decode, toDuration } from "./core.js";
 import type { ConsumeResponse } from "./codec.js";
 import { DEFAULT_HEARTBEAT_MS, DEFAULT_READ_RECORDS } from "./defaults.js";
 import { brokenPromise, failure, LogChangedError, ProglogError, refused } from "./errors.js";
 import { fate } from "./fate.js";
-import { type ReadOptions, type Start, toOffset } from "./options.js";
+import { type ReadOptions, toOffset } from "./options.js";
 import type { Batch } from "./record.js";
 import { Scope } from "./scope.js";
+import { isReadUpTo, parseStart, type StartPoint } from "./start.js";
 import { methods } from "./wire.js";
-
-/** Where a read starts, checked. */
-export type StartPoint =
-  | { readonly at: "earliest" }
-  | { readonly at: "offset" | "end"; readonly offset: bigint }
-  | { readonly at: "time"; readonly time: { seconds: bigint; nanos: number } };
-
-/** Checks where to start. */
-export function parseStart(s: Start): StartPoint {
-  const given = [s.from, s.fromEnd, s.fromTime].filter((v) => v !== undefined).length;
-  if (given > 1) {
-    const why = "from, fromEnd and fromTime exclude each other";
-    throw refused("invalid_argument", "INVALID_REQUEST", why);
-  }
-  if (s.from !== undefined) return { at: "offset", offset: toOffset(s.from, "from") };
-  if (s.fromEnd !== undefined) return { at: "end", offset: toOffset(s.fromEnd, "fromEnd") };
-  if (s.fromTime === undefined) return { at: "earliest" };
-  const ns =
-    typeof s.fromTime === "bigint" ? s.fromTime : BigInt(s.fromTime.getTime()) * 1_000_000n;
-  const nanos = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
-  return {
-    at: "time",
-    time: { seconds: (ns - nanos) / 1_000_000_000n, nanos: Number(nanos) },
-  };
-}
 
 /** Checks a number of records. */
 export function parseBatchRecords(n: number | undefined): number {
   if (n === undefined) return DEFAULT_READ_RECORDS;
   if (!Number.isSafeInteger(n) || n < 1 || n >= 2 ** 32) {
-    throw refused("invalid_argument", "INVALID_REQUEST", `batchRecords is not possible: ${n}`);
+    throw unusable(`batchRecords is not possible: ${shown(n)}`);
   }
   return n;
 }
@@ -57,7 +34,7 @@ export class Reading {
   #next = 0n;
   /** Exclusive. */
   #until: bigint | undefined;
-  /** The caller has stored the offset to start at, with the identity of its log. */
+  /** Everything before the start was read, as a cursor of this very log says. */
   readonly #stored: boolean;
   /** The log's next offset when the read began. */
   #tailAtBegin = 0n;
@@ -67,12 +44,13 @@ export class Reading {
   #streams = 0;
 
   constructor(core: Core, scope: Scope, options: ReadOptions) {
+    checkDuration(options.heartbeatMs, "heartbeatMs");
     this.#core = core;
     this.#scope = scope;
     this.#log = options.log ?? "";
     this.#logId = options.logId ?? "";
     this.#start = parseStart(options);
-    this.#stored = this.#logId !== "" && this.#start.at === "offset";
+    this.#stored = this.#start.at === "offset" && isReadUpTo(options);
     this.#records = parseBatchRecords(options.batchRecords);
     this.#toTail = options.toTail ?? false;
     this.#until = options.until === undefined ? undefined : toOffset(options.until, "until");
@@ -218,7 +196,7 @@ export class Reading {
 
   /**
    * A log that ends before a record which was read from it, here or by whoever stored the
-   * offset with the log's identity, is not the same any more. What was readable is
+   * cursor, is not the same any more. What was readable is
    * durable, so an older state was put in its place, without a sign that the server
    * could see.
    */

@@ -1,4 +1,4 @@
-import { ClosedError, failure, type ProglogError } from "./errors.js";
+import { ClosedError, failure, ProglogError } from "./errors.js";
 
 const hubs = new WeakMap<AbortSignal, Set<() => void>>();
 
@@ -81,18 +81,25 @@ export class Scope {
     for (const free of this.#cleanup.splice(0)) free();
   }
 
-  /** The error of what this scope ended. */
+  /**
+   * The error of what this scope ended, with the signal's reason as its cause. The failure
+   * that was to be followed by another try is in the message.
+   */
   failure(cause?: unknown): ProglogError {
     const reason: unknown = this.signal.reason;
     const closed = reason instanceof ClosedError;
+    // AbortSignal.timeout is how a platform gives a deadline to what has a signal only.
+    const late = this.#late || (reason instanceof Error && reason.name === "TimeoutError");
+    const before = cause instanceof ProglogError ? `; before that: ${cause.message}` : "";
+    const why = late
+      ? "the deadline passed"
+      : closed
+        ? reason.message
+        : "the caller gave the call up";
     const e = failure({
-      code: this.#late ? "deadline_exceeded" : "canceled",
-      message: this.#late
-        ? "the deadline passed"
-        : closed
-          ? reason.message
-          : "the caller gave the call up",
-      cause: closed || cause === undefined ? reason : new AbortCause(reason, cause),
+      code: late ? "deadline_exceeded" : "canceled",
+      message: why + before,
+      cause: reason,
     });
     e.permanent = true;
     return e;
@@ -141,14 +148,5 @@ export class Scope {
     const first = await Promise.race([done.then(() => true), aborted]);
     forget();
     return first;
-  }
-}
-
-/** Why a call was given up, with what the connection said of it. */
-class AbortCause extends Error {
-  override readonly name = "AbortError";
-
-  constructor(reason: unknown, cause: unknown) {
-    super(reason instanceof Error ? reason.message : String(reason), { cause });
   }
 }

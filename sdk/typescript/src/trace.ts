@@ -21,7 +21,8 @@ export interface AttemptEnd {
 
 /**
  * Is called when a try begins; what it returns is called when that ends. A stream
- * is one try. What either throws is ignored.
+ * is one try. What either throws does not change the call: the first is warned of, by a
+ * warning of the process in Node and on the console elsewhere.
  */
 export type Trace = (attempt: Attempt) => ((end: AttemptEnd) => void) | void;
 

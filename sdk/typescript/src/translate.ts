@@ -26,6 +26,7 @@ function codeName(code: ConnectCode): Code {
 export function translate(scope: Scope, reason: unknown): ProglogError {
   if (reason instanceof ProglogError) return reason;
   const ce = ConnectError.from(reason);
+  if (ce.cause instanceof ProglogError) return ce.cause;
   if (ce.isWireError) return fromServer(ce);
   if (scope.aborted) return scope.failure(reason);
   if (ce.code === ConnectCode.DeadlineExceeded && scope.deadline !== undefined) {
@@ -79,6 +80,17 @@ function fromStatus(status: number, cause: ConnectError): ProglogError {
     message,
     nothingAppended: status >= 300 && status < 500,
     cause,
+  });
+  e.permanent = true;
+  return e;
+}
+
+/** The error of a redirect, of which the platform does not tell the status. */
+export function redirected(): ProglogError {
+  const e = failure({
+    code: "unknown",
+    message: "the server answered with a redirect, which is not followed",
+    nothingAppended: true,
   });
   e.permanent = true;
   return e;

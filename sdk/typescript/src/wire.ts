@@ -1,5 +1,6 @@
 import type { DescMessage, DescMethod, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
+import { tokenFault, unusable } from "./checks.js";
 import { RawSchema } from "./codec.js";
 import { failure, type ProglogError, refused } from "./errors.js";
 import { Admin } from "./gen/log/v1/admin_pb.js";
@@ -19,6 +20,8 @@ export interface Connection {
   readonly life?: () => unknown;
   /** Has calls go over another connection, unless they do since that life. */
   readonly renew?: (life: unknown) => void;
+  /** Tells people of something that no caller learns of. */
+  warn(text: string): void;
   close(): void;
 }
 
@@ -65,6 +68,8 @@ export class Wire {
   readonly #connection: Connection;
   readonly #headers: HeaderSource;
   readonly #trace: Trace | undefined;
+  /** The trace has failed, and it was told. */
+  #warned = false;
   /** Whether requests can be streamed; a proxy in between may take it away. */
   streams: boolean;
 
@@ -164,7 +169,11 @@ export class Wire {
       const got = Promise.resolve()
         .then(token)
         .then(
-          (t) => void (value = t),
+          (t) => {
+            value = t;
+            const fault = tokenFault(t);
+            if (fault !== undefined) wrong = unusable(fault);
+          },
           (cause: unknown) => {
             const why = cause instanceof Error ? cause.message : String(cause);
             wrong = refused("unauthenticated", "", `get a token: ${why}`, {
@@ -188,24 +197,33 @@ export class Wire {
     const trace = this.#trace;
     if (trace === undefined) return () => {};
     const started = performance.now();
-    const name = `${desc.parent.typeName}/${desc.name}`;
-    let end: ((end: AttemptEnd) => void) | void = undefined;
-    try {
-      end = trace({
-        method: name,
-        log: call.log,
-        attempt: call.attempt,
-        headers,
-      });
-    } catch {
-      // A trace that fails must not fail the call.
-    }
+    const method = `${desc.parent.typeName}/${desc.name}`;
+    const { log, attempt } = call;
+    const end = this.#guarded(() => trace({ method, log, attempt, headers }));
     return (error) => {
-      try {
-        end?.({ durationMs: performance.now() - started, error });
-      } catch {
-        // As above.
-      }
+      if (typeof end !== "function") return;
+      this.#guarded(() =>
+        (end as (end: AttemptEnd) => unknown)({ durationMs: performance.now() - started, error }),
+      );
     };
+  }
+
+  /** Calls the trace. What fails in it must not fail the call, and is warned of once. */
+  #guarded(call: () => unknown): unknown {
+    try {
+      const result = call();
+      if (result instanceof Promise) result.catch((e: unknown) => this.#warn(e));
+      return result;
+    } catch (e) {
+      this.#warn(e);
+      return undefined;
+    }
+  }
+
+  #warn(e: unknown): void {
+    if (this.#warned) return;
+    this.#warned = true;
+    const why = e instanceof Error ? e.message : String(e);
+    this.#connection.warn(`a trace failed, and its next failures are not told: ${why}`);
   }
 }

@@ -2,6 +2,8 @@
 import { Code } from "@connectrpc/connect";
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
+import * as http from "node:http";
+import * as http2 from "node:http2";
 import { describe, test } from "node:test";
 import * as browser from "../src/browser.js";
 import {
@@ -11,9 +13,10 @@ import {
   cursorLog,
   NothingAppendedError,
   ProglogError,
+  type Trace,
   VERSION,
 } from "../src/index.js";
-import { nobody, serverError, startFake } from "./fake.js";
+import { Fake, listen, nobody, serverError, startFake } from "./fake.js";
 import { type Platform, platforms, rejection } from "./platforms.js";
 
 for (const platform of platforms) describe(`client: ${platform.name}`, () => cases(platform));
@@ -105,9 +108,51 @@ function cases(platform: Platform): void {
     const wrong = (): never => {
       throw new Error("a bug in the trace");
     };
-    await platform.client(t, fake.address, { trace: wrong }).produce("a");
-    await platform.client(t, fake.address, { trace: () => wrong }).produce("b");
-    assert.equal(fake.records.length, 2);
+    const later = async (): Promise<never> => wrong();
+    const warnings: string[] = [];
+    const onWarning = (w: Error): void =>
+      void (w.name === "ProglogWarning" && warnings.push(w.message));
+    process.on("warning", onWarning);
+    t.after(() => process.off("warning", onWarning));
+    t.mock.method(console, "warn", (line: string) => void warnings.push(line));
+    const traces = [wrong, () => wrong, later as unknown as Trace, () => later];
+    for (const [i, trace] of traces.entries()) {
+      const client = platform.client(t, fake.address, { trace });
+      await client.produce("a");
+      await client.produce("b");
+      await new Promise(setImmediate); // warnings come a little later
+      assert.equal(fake.records.length, 2 * i + 2);
+      assert.equal(warnings.length, i + 1, "one warning for each client");
+      assert.match(warnings[i]!, /a bug in the trace/);
+    }
+  });
+
+  // Goal: a redirect is final, is not followed, and nothing was appended by it.
+  test("a redirect is not followed", async (t) => {
+    for (const status of [302, 307]) {
+      const elsewhere = await platform.fake(t);
+      let requests = 0;
+      const answer = (_: unknown, response: http.ServerResponse): void => {
+        requests++;
+        response.writeHead(status, { location: elsewhere.address + "/log.v1.Log/Produce" });
+        response.end();
+      };
+      const server = platform.streams
+        ? http2.createServer((q, p) => answer(q, p as unknown as http.ServerResponse))
+        : http.createServer(answer);
+      const redirecting = new Fake();
+      await listen(t, server, redirecting);
+      const client = platform.client(t, redirecting.address, { token: "secret" });
+      for (const alone of [true, false]) {
+        requests = 0;
+        const e = await rejection(client.produce("a", { alone }), NothingAppendedError);
+        assert.equal(e.code, "unknown");
+        assert.equal(e.fromServer, false);
+        if (alone) assert.equal(requests, 1);
+      }
+      await rejection(client.follow().next(), ProglogError);
+      assert.equal(elsewhere.headers.length, 0);
+    }
   });
 
   test("every number of an error's detail comes through", async (t) => {

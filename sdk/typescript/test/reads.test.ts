@@ -4,6 +4,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ClosedError, GapError, LogChangedError, ProglogError } from "../src/index.js";
+import { markReadUpTo } from "../src/start.js";
 import { serverError } from "./fake.js";
 import { type Platform, platforms, rejection, text } from "./platforms.js";
 
@@ -180,6 +181,24 @@ function cases(platform: Platform): void {
     const e = await rejection(read.next(), LogChangedError);
     assert.equal(e.fromServer, false);
     assert.equal(e.nextOffset, 1n);
+  });
+
+  // Goal: an offset that nobody has read is waited for, whatever log it is said to be of.
+  test("an offset beyond the tail is waited for, also with the log's identity", async (t) => {
+    const fake = await platform.fake(t);
+    fake.add("a");
+    const { logId } = fake;
+    const client = platform.client(t, fake.address);
+    const next = client.follow({ from: 3, logId, heartbeatMs: 20 }).next();
+    await fake.until(() => fake.beats >= 2, "it waits at the tail");
+    fake.cut();
+    await fake.until(() => fake.reads.length >= 2, "it has come again");
+    fake.add("b", "c", "d");
+    const { value } = await next;
+    assert.deepEqual([value?.offset, value && text(value.value)], [3n, "d"]);
+    // A cursor stands where its reader has been.
+    const read = client.follow(markReadUpTo({ from: 9, logId }));
+    assert.equal((await rejection(read.next(), LogChangedError)).nextOffset, 4n);
   });
 
   test("two heartbeats that fail to come are a lost connection", async (t) => {
