@@ -1,5 +1,5 @@
-// The package as users have it: its two entries by name, and the snippets of the README,
-// each run as a program of its own that has to end by itself.
+// The package as users have it: its two entries by name, and its types. (The README's code is
+// cut from the examples, whose tests run it.)
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { realServer, skipped } from "./server.js";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 /** How long, in ms, a program may take that closes what it opened. */
@@ -57,6 +56,7 @@ test("the browser's entry needs nothing of Node", async () => {
 /** Programs of users, and the libraries and types that their compilers know. */
 const users = [
   { entry: "@proglog/sdk", lib: "ES2022", types: "node" },
+  { entry: "@proglog/sdk", lib: "ES2022,DOM,ESNext.Disposable", types: "" },
   { entry: "@proglog/sdk/browser", lib: "ES2022", types: "node" },
   { entry: "@proglog/sdk/browser", lib: "ES2022,DOM,ESNext.Disposable", types: "" },
 ];
@@ -90,14 +90,3 @@ for (const { entry, lib, types } of users)
     );
     assert.equal(checked.stdout, "");
   });
-
-test("the README's snippets run, and end by themselves", { skip: skipped }, async (t) => {
-  const server = await realServer(t);
-  const readme = await readFile(join(root, "README.md"), "utf8");
-  const snippets = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code]) => code!);
-  assert.ok(snippets.length >= 5);
-  for (const snippet of snippets) {
-    const output = await run(t, snippet.replaceAll("http://127.0.0.1:8400", server.address));
-    if (snippet.includes("console.log(record")) assert.equal(output, "0n hello\n");
-  }
-});

@@ -208,7 +208,9 @@ function cases(platform: Platform): void {
     assert.deepEqual([place.log_id, place.offset], [id, "2"]);
 
     const other = client.cursor("orders", "billing");
-    assert.deepEqual(await other.get(), { logId: id, offset: 2n, start: { logId: id, from: 2n } });
+    const there = await other.get();
+    assert.deepEqual([there.logId, there.offset], [id, 2n]);
+    assert.deepEqual([there.start.logId, there.start.from], [id, 2n]);
     other.set(3);
     await other.commit();
     cursor.set(3);
@@ -219,6 +221,46 @@ function cases(platform: Platform): void {
     assert.equal((await other.get()).offset, 3n);
     const limits = await client.describeLog(cursor.logName);
     assert.equal(limits.retention.maxBytes, 65536n);
+  });
+
+  // Goal: the real server lets an offset be waited for, also under the log's identity.
+  test("an offset beyond the tail of a known log is waited for", async (t) => {
+    const server = await realServer(t);
+    const client = platform.client(t, server.address);
+    await client.produce("0");
+    const { id } = await client.describeLog("");
+    const next = client.follow({ from: 2, logId: id, heartbeatMs: 1000 }).next();
+    await client.produceBatch(["1", "2"]);
+    assert.equal((await next).value?.offset, 2n);
+  });
+
+  // Goal: a reader that lags on an open stream while the log is trimmed before it gets what
+  // the server has still sent, in order, or a typed gap; nothing is left out in silence.
+  test("a log that is trimmed under a reader that lags", async (t) => {
+    const server = await realServer(t);
+    const client = platform.client(t, server.address);
+    const value = "x".repeat(100_000);
+    const producer = client.producer();
+    for (let i = 0; i < 400; i++) await producer.send(value);
+    await producer.close();
+    const reader = client.follow({ batchRecords: 10 });
+    assert.equal((await reader.next()).value?.offset, 0n);
+    assert.equal(await client.trimLog("", 395), 395n);
+    let due = 1n;
+    let gap: GapError | undefined;
+    try {
+      for (; due < 400n; due++) assert.equal((await reader.next()).value?.offset, due);
+    } catch (e) {
+      if (!(e instanceof GapError)) throw e;
+      gap = e;
+    }
+    if (gap !== undefined) {
+      assert.ok(due < 395n);
+      assert.deepEqual([gap.firstOffset, gap.nextOffset], [395n, 400n]);
+    }
+    await reader.return();
+    const late = await rejection(client.follow({ from: 1 }).next(), GapError);
+    assert.equal(late.firstOffset, 395n);
   });
 
   test("a producer and a follower go over three kills of the server, each record once", async (t) => {
