@@ -39,10 +39,11 @@ type language struct {
 func languages() []language {
 	all := []string{"quickstart", "tail-a-file", "pipeline", "account"}
 	quickstart := all[:1]
+	withTour := append(slices.Clone(all), "tour")
 	return []language{
 		{"go", all, goProgram("go", "./go/...")},
-		{"typescript", all, typescriptProgram("typescript")},
-		{"python", all, pythonProgram("python")},
+		{"typescript", withTour, typescriptProgram("typescript")},
+		{"python", withTour, pythonProgram("python")},
 		{"curl", quickstart, shellProgram("curl")},
 		{"grpc-go", quickstart, goProgram("grpc-go", "./grpc-go/quickstart")},
 		{"grpc-node", quickstart, nodeProgram("grpc-node")},

@@ -26,6 +26,16 @@ func TestQuickstart(t *testing.T) {
 	})
 }
 
+// Goal: what the pages of an SDK show beyond the quickstart works too; each language has its
+// own habits to show.
+func TestTour(t *testing.T) {
+	each(t, "tour", func(t *testing.T, command []string) {
+		server := proglogtest.Start(t)
+		scenario := "tour-" + filepath.Base(t.Name())
+		assert.Equal(t, expected(t, scenario), start(t, command, "--addr", server.URL()).rest())
+	})
+}
+
 // Goal: of two writers that race for an account, neither overdraws it, in every
 // language.
 func TestAccount(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 func TestPagesAreFresh(t *testing.T) {
 	found, err := pages("../..")
 	require.NoError(t, err)
-	for _, page := range []string{"README.md", "sdk/go/README.md", "server/docs/without-an-sdk.md"} {
+	for _, page := range []string{"README.md", "sdk/go/README.md", "sdk/python/README.md", "sdk/typescript/README.md", "server/docs/without-an-sdk.md"} {
 		require.Contains(t, found, page, "a page has lost its snippets")
 	}
 	for page, text := range found {
@@ -24,6 +25,21 @@ func TestPagesAreFresh(t *testing.T) {
 			assert.Equal(t, fresh, text, "out of date: make snippets rewrites it")
 		})
 	}
+}
+
+// Goal: no SDK's page shows code that no test runs.
+func TestNoCodeIsWrittenByHand(t *testing.T) {
+	block := regexp.MustCompile("(?m)(?:^(<!-- snippet: .+ -->)\n)?^```(?:go|ts|typescript|js|javascript|python)\n(?s:.*?)^```$")
+	readmes, err := filepath.Glob("../../sdk/*/README.md")
+	require.NoError(t, err)
+	for _, readme := range readmes {
+		text, err := os.ReadFile(readme)
+		require.NoError(t, err)
+		for _, found := range block.FindAllStringSubmatch(string(text), -1) {
+			assert.NotEmptyf(t, found[1], "%s: cut this from an example:\n%s", readme, found[0])
+		}
+	}
+	assert.Empty(t, block.FindStringSubmatch("```go\na\n```\n")[1], "a block without a mark is seen")
 }
 
 // Goal: a section is found by its name, whatever the language, and put at the margin.

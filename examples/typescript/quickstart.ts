@@ -5,7 +5,9 @@
 //	npm ci && npm run build && node build/quickstart.js
 
 import { parseArgs } from "node:util";
+// snippet: import
 import { Client } from "@proglog/sdk";
+// end snippet
 
 const { values: flags } = parseArgs({
   options: { addr: { type: "string", default: "http://127.0.0.1:8400" } },
