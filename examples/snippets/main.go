@@ -8,7 +8,8 @@
 //
 //	<!-- snippet: go/quickstart/main.go produce -->
 //
-// A mark may name several sections; an empty line goes between them.
+// A mark may name several sections; an empty line goes between them. An empty line may
+// stand behind the mark, where the formatter of a page wants one.
 //
 // Run it from the top of the repository: go run ./examples/snippets rewrites the pages.
 // A test fails when one of them is out of date.
@@ -79,7 +80,7 @@ func pages(top string) (map[string]string, error) {
 
 // refresh returns a page with its snippets cut anew from the examples in a folder.
 func refresh(page, folder string) (string, error) {
-	place := regexp.MustCompile("(?m)^(<!-- snippet: (\\S+) (.+) -->\n)(```\\w+\n)(?s:.*?)^```$")
+	place := regexp.MustCompile("(?m)^(<!-- snippet: (\\S+) (.+) -->\n\n?)(```\\w+\n)(?s:.*?)^```$")
 	if marks := strings.Count(page, "<!-- snippet:"); marks != len(place.FindAllString(page, -1)) {
 		return "", fmt.Errorf("of %d marks some have no fenced block behind them", marks)
 	}

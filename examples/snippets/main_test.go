@@ -29,7 +29,7 @@ func TestPagesAreFresh(t *testing.T) {
 
 // Goal: no SDK's page shows code that no test runs.
 func TestNoCodeIsWrittenByHand(t *testing.T) {
-	block := regexp.MustCompile("(?m)(?:^(<!-- snippet: .+ -->)\n)?^```(?:go|ts|typescript|js|javascript|python)\n(?s:.*?)^```$")
+	block := regexp.MustCompile("(?m)(?:^(<!-- snippet: .+ -->)\n\n?)?^```(?:go|ts|typescript|js|javascript|python)\n(?s:.*?)^```$")
 	readmes, err := filepath.Glob("../../sdk/*/README.md")
 	require.NoError(t, err)
 	for _, readme := range readmes {
