@@ -13,6 +13,7 @@ import threading
 
 # snippet: import
 from proglog_sdk import CancelScope, Client, ProglogError, aio
+
 # end snippet
 
 
@@ -36,6 +37,16 @@ def keep_place(client: Client) -> None:
         cursor.commit()
         print("handled", handled)
         # end snippet
+
+
+def wait_a_while(client: Client) -> None:
+    # snippet: timeout
+    with client.follow(from_tail=0) as reader:
+        try:
+            print(reader.next(timeout=0.5).value)
+        except TimeoutError:
+            print("nothing new")
+    # end snippet
 
 
 def cancel_a_call(client: Client) -> None:
@@ -79,6 +90,7 @@ def main() -> int:
         with Client(addr) as client:
             produce_many(client)
             keep_place(client)
+            wait_a_while(client)
             cancel_a_call(client)
         first(addr)
         asyncio.run(with_asyncio(addr))
