@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"connectrpc.com/connect/v2"
 )
 
 // A conn is what a call may do to the HTTP request that carries it, beyond what
@@ -18,7 +20,9 @@ type conn struct {
 	control *http.ResponseController
 	intake  *intake // the request's body
 	get     bool    // it is a GET, which caches may answer
+	binary  bool    // its messages are protobuf's binary encoding
 	holding bool    // flushes are held back
+	behind  bool    // something was written past the protocol library and not flushed
 	reads   *time.Timer
 	writes  *time.Timer
 
@@ -49,6 +53,7 @@ func withConn(next http.Handler, running *calls, memory *budget, limits Limits) 
 		running.count.Add(1)
 		defer running.count.Add(-1)
 		c := &conn{ResponseWriter: w, control: http.NewResponseController(w), get: r.Method == http.MethodGet}
+		c.binary = !c.get && !isJSON(r)             // a GET names its encoding elsewhere
 		w.Header().Set("Cache-Control", "no-store") // a handler that knows better says so
 		most := limits.messageBytes()
 		if isJSON(r) {
@@ -98,6 +103,12 @@ func connOf(ctx context.Context) *conn {
 	return c
 }
 
+// isBinary says whether a call's messages are protobuf's binary encoding.
+func isBinary(ctx context.Context) bool {
+	c := connOf(ctx)
+	return c != nil && c.binary
+}
+
 // Unwrap is for http.ResponseController.
 func (c *conn) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
@@ -106,8 +117,30 @@ func (c *conn) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 // does.
 func (c *conn) Flush() {
 	if !c.holding {
+		c.behind = false
 		_ = c.control.Flush() // a failed connection shows at the next write
 	}
+}
+
+// rawBytes is how much of what is written past the protocol library has to be
+// taken within a stall, and so how slow a client may be. Larger writes are no
+// faster: a frame of HTTP/2 carries 16 KiB.
+const rawBytes = 64 << 10
+
+// writeRaw writes messages with their prefixes, as they travel, behind what the
+// protocol library has written, which must have sent the headers. Each piece
+// has to be taken within the stall.
+func (c *conn) writeRaw(messages []byte, stall time.Duration) error {
+	for len(messages) > 0 {
+		n := min(rawBytes, len(messages))
+		c.behind = true
+		c.writeWithin(stall)
+		if _, err := c.Write(messages[:n]); err != nil {
+			return connect.Errorf(connect.CodeUnknown, "write messages: %v", err).WithCause(err) // as the library has it
+		}
+		messages = messages[n:]
+	}
+	return nil
 }
 
 // hold says that more is ready to be sent, so that a flush can wait for it.

@@ -100,14 +100,38 @@ func (f *following) step(ctx context.Context) (tail bool, err error) {
 }
 
 func (f *following) send(run commitlog.Run) error {
-	if f.records > 0 {
-		res, err := batchResponse(run)
+	binary := f.conn != nil && f.conn.binary
+	switch {
+	case f.records > 0:
+		res, err := batchResponse(run, binary)
 		if err != nil {
 			return err
 		}
 		return f.sendOne(res, true)
+	case binary:
+		return f.sendStored(run)
 	}
 	return singleResponses(run, f.sendOne)
+}
+
+// sendStored sends the run as it is stored. Nothing is compressed: that costs
+// many times what sending a record does, and a client that wants it reads in
+// batches.
+func (f *following) sendStored(run commitlog.Run) error {
+	stored, rest, err := storedResponses(run)
+	if err != nil {
+		return err
+	}
+	if len(stored) > 0 {
+		f.conn.hold(true)
+		if err := f.stream.SendHeaders(); err != nil {
+			return err
+		}
+		if err := f.conn.writeRaw(stored, f.service.limits.Stall); err != nil {
+			return err
+		}
+	}
+	return singleResponses(rest, f.sendOne)
 }
 
 // sendOne sends a response, and flushes it if it is the last that is ready.
@@ -125,6 +149,10 @@ func (f *following) wait(ctx context.Context) error {
 	f.release()
 	if err := f.stream.SendHeaders(); err != nil {
 		return err
+	}
+	if f.conn != nil && f.conn.behind {
+		f.conn.hold(false)
+		f.conn.Flush()
 	}
 	if f.heartbeat > 0 && !f.stood {
 		f.stood = true

@@ -53,7 +53,7 @@ func (s *logService) read(ctx context.Context, req *logv1.ConsumeRequest, log co
 		}
 	}
 	if r.records > 0 {
-		return batchResponse(run)
+		return batchResponse(run, isBinary(ctx))
 	}
 	var res *logv1.ConsumeResponse
 	err = singleResponses(run, func(one *logv1.ConsumeResponse, _ bool) error {

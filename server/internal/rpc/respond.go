@@ -8,8 +8,9 @@ import (
 )
 
 // This file is the one place where a run becomes messages. A run is already
-// encoded as a stream of single records travels, so a faster way out of the
-// server, that writes envelopes as they are, begins here.
+// encoded as a stream of single records travels: to those who speak protobuf it
+// goes as it is, and a batch of it with its prefixes and tags exchanged. Only
+// JSON needs messages.
 
 // newMessage returns a record as a message. It refers to the record's bytes.
 func newMessage(r commitlog.Record) *logv1.Record {
@@ -27,17 +28,29 @@ func newMessage(r commitlog.Record) *logv1.Record {
 	return m
 }
 
-// batchResponse returns the whole run in one response.
-func batchResponse(run commitlog.Run) (*logv1.ConsumeResponse, error) {
-	res := &logv1.ConsumeResponse{Records: make([]*logv1.Record, 0, run.Next-run.First)}
+// batchResponse returns the whole run in one response. With binary it is for the
+// binary codec alone, and takes the run's bytes over: the records stand in the
+// message as they are encoded, as fields that are not looked into, which that
+// codec writes as they are.
+func batchResponse(run commitlog.Run, binary bool) (*logv1.ConsumeResponse, error) {
+	res := &logv1.ConsumeResponse{}
+	if run.Tail {
+		res.NextOffset = &run.Next
+	}
+	if binary {
+		records, err := commitlog.AppendBatch(run.Envelopes[:0], run.Envelopes) // it only gets shorter
+		if err != nil {
+			return nil, err
+		}
+		res.ProtoReflect().SetUnknown(records)
+		return res, nil
+	}
+	res.Records = make([]*logv1.Record, 0, run.Next-run.First)
 	for r, err := range run.All() {
 		if err != nil {
 			return nil, err
 		}
 		res.Records = append(res.Records, newMessage(r))
-	}
-	if run.Tail {
-		res.NextOffset = &run.Next
 	}
 	return res, nil
 }
@@ -59,6 +72,24 @@ func singleResponses(run commitlog.Run, send func(res *logv1.ConsumeResponse, la
 		}
 	}
 	return nil
+}
+
+// storedResponses returns how much of a run may be sent as it is: all but its
+// last record if that reached the tail, whose response says so.
+func storedResponses(run commitlog.Run) (stored []byte, rest commitlog.Run, err error) {
+	if !run.Tail {
+		return run.Envelopes, commitlog.Run{First: run.Next, Next: run.Next}, nil
+	}
+	at := 0
+	for left := run.Envelopes; len(left) > 0; {
+		at = len(run.Envelopes) - len(left)
+		if _, left, err = commitlog.CutEnvelope(left); err != nil {
+			return nil, commitlog.Run{}, err
+		}
+	}
+	rest = run
+	rest.First, rest.Envelopes = run.Next-1, run.Envelopes[at:]
+	return run.Envelopes[:at], rest, nil
 }
 
 // ackResponse returns an ack as a message.
