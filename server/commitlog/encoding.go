@@ -174,6 +174,22 @@ func AppendBatch(dst []byte, run []byte) ([]byte, error) {
 	return dst, nil
 }
 
+// Cut splits the run behind its first n records; it may have fewer. Error:
+// [ErrEncoding].
+func (r Run) Cut(n int) (first, rest Run, err error) {
+	left := r.Envelopes
+	next := r.First
+	for ; n > 0 && len(left) > 0; n-- {
+		if _, left, err = CutEnvelope(left); err != nil {
+			return Run{}, Run{}, err
+		}
+		next++
+	}
+	at := len(r.Envelopes) - len(left)
+	first = Run{First: r.First, Next: next, Envelopes: r.Envelopes[:at:at], Tail: r.Tail && len(left) == 0}
+	return first, Run{First: next, Next: r.Next, Envelopes: left, Tail: r.Tail}, nil
+}
+
 // All decodes the run, in order. The records' values and headers refer to the
 // run's bytes. A second value that is not nil ends it.
 func (r Run) All() iter.Seq2[Record, error] {

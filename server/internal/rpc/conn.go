@@ -17,14 +17,15 @@ import (
 // back flushes. Its methods are for the handler's goroutine, save stopReading.
 type conn struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	intake  *intake // the request's body
-	get     bool    // it is a GET, which caches may answer
-	binary  bool    // its messages are protobuf's binary encoding
-	holding bool    // flushes are held back
-	behind  bool    // something was written past the protocol library and not flushed
-	reads   *time.Timer
-	writes  *time.Timer
+	control  *http.ResponseController
+	intake   *intake // the request's body
+	get      bool    // it is a GET, which caches may answer
+	binary   bool    // its messages are protobuf's binary encoding
+	holding  bool    // flushes are held back
+	gathers  bool    // it is a stream, whose writes are gathered
+	gathered *[]byte // what was written and not passed on; nil: nothing
+	reads    *time.Timer
+	writes   *time.Timer
 
 	mu   sync.Mutex // guards over, and control against its use afterwards
 	over bool       // the handler has returned
@@ -65,6 +66,7 @@ func withConn(next http.Handler, running *calls, memory *budget, limits Limits) 
 		r = r.WithContext(context.WithValue(r.Context(), connKey{}, c))
 		r.Body = c.intake
 		next.ServeHTTP(c, r)
+		_ = c.pass() // as a failed flush
 		c.drain(r, body, int64(most))
 	})
 }
@@ -112,28 +114,68 @@ func isBinary(ctx context.Context) bool {
 // Unwrap is for http.ResponseController.
 func (c *conn) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
-// Flush sends what is buffered, unless flushes are held back. The protocol
+// Write gathers what the protocol library writes, a prefix and a message at a
+// time, up to what one write should have. HTTP/2 makes a frame of each write, and
+// a system call of each frame.
+func (c *conn) Write(p []byte) (int, error) {
+	if !c.gathers {
+		return c.ResponseWriter.Write(p)
+	}
+	if len(p) >= gatherBytes || c.gathered != nil && len(*c.gathered)+len(p) > gatherBytes {
+		if err := c.pass(); err != nil {
+			return 0, err
+		}
+	}
+	if len(p) >= gatherBytes {
+		return c.ResponseWriter.Write(p)
+	}
+	if c.gathered == nil {
+		c.gathered = gathers.Get().(*[]byte)
+	}
+	*c.gathered = append(*c.gathered, p...)
+	return len(p), nil
+}
+
+// gatherBytes is how much is written at once. More is no faster: a frame of
+// HTTP/2 carries 16 KiB.
+const gatherBytes = 64 << 10
+
+// gathers holds buffers of gatherBytes for streams that are writing; one that is
+// parked has none.
+var gathers = sync.Pool{New: func() any { b := make([]byte, 0, gatherBytes); return &b }}
+
+// pass writes what was gathered.
+func (c *conn) pass() error {
+	b := c.gathered
+	if b == nil {
+		return nil
+	}
+	c.gathered = nil
+	_, err := c.ResponseWriter.Write(*b)
+	*b = (*b)[:0]
+	gathers.Put(b)
+	return err
+}
+
+// Flush sends what was written, unless flushes are held back. The protocol
 // library flushes after each message, which costs many times what encoding it
 // does.
 func (c *conn) Flush() {
-	if !c.holding {
-		c.behind = false
-		_ = c.control.Flush() // a failed connection shows at the next write
+	if c.holding {
+		return
 	}
+	if c.pass() == nil {
+		_ = c.control.Flush()
+	}
+	// A failed connection shows at the next write.
 }
 
-// rawBytes is how much of what is written past the protocol library has to be
-// taken within a stall, and so how slow a client may be. Larger writes are no
-// faster: a frame of HTTP/2 carries 16 KiB.
-const rawBytes = 64 << 10
-
 // writeRaw writes messages with their prefixes, as they travel, behind what the
-// protocol library has written, which must have sent the headers. Each piece
-// has to be taken within the stall.
+// protocol library has written, which must have sent the headers. So much as is
+// written at once has to be taken within the stall.
 func (c *conn) writeRaw(messages []byte, stall time.Duration) error {
 	for len(messages) > 0 {
-		n := min(rawBytes, len(messages))
-		c.behind = true
+		n := min(gatherBytes, len(messages))
 		c.writeWithin(stall)
 		if _, err := c.Write(messages[:n]); err != nil {
 			return connect.Errorf(connect.CodeUnknown, "write messages: %v", err).WithCause(err) // as the library has it

@@ -83,35 +83,51 @@ func (f *following) step(ctx context.Context) (tail bool, err error) {
 		f.stride = f.service.takeStride()
 	}
 	limits := f.service.limits
-	records := f.records
-	if records == 0 {
-		records = limits.MaxRecords
-	}
-	run, err := f.log.Read(ctx, f.next, f.limit(records, min(limits.StrideBytes, limits.ResponseBytes)), (*f.stride)[:0])
+	run, err := f.log.Read(ctx, f.next, f.limit(limits.MaxRecords, min(limits.StrideBytes, limits.ResponseBytes)), (*f.stride)[:0])
 	if err != nil {
 		return false, err
 	}
 	*f.stride = run.Envelopes[:0] // it may be larger than it was
-	if err := f.send(run); err != nil {
+	if f.next, err = f.send(run); err != nil {
 		return false, err
 	}
-	f.next = run.Next
 	return run.Tail, nil
 }
 
-func (f *following) send(run commitlog.Run) error {
+// send sends a run and returns the offset from which to go on.
+func (f *following) send(run commitlog.Run) (next uint64, err error) {
 	binary := f.conn != nil && f.conn.binary
 	switch {
 	case f.records > 0:
-		res, err := batchResponse(run, binary)
-		if err != nil {
-			return err
-		}
-		return f.sendOne(res, true)
+		return f.sendBatches(run, binary)
 	case binary:
-		return f.sendStored(run)
+		return run.Next, f.sendStored(run)
 	}
-	return singleResponses(run, f.sendOne)
+	return run.Next, singleResponses(run, f.sendOne)
+}
+
+// sendBatches sends the run in responses of as many records as were asked for.
+// What is left at its end is read again, with what follows it.
+func (f *following) sendBatches(run commitlog.Run, binary bool) (next uint64, err error) {
+	first := run.First
+	for run.First < run.Next {
+		batch, rest, err := run.Cut(f.records)
+		if err != nil {
+			return 0, err
+		}
+		if batch.Next-batch.First < uint64(f.records) && batch.First > first && !batch.Tail && batch.Next < f.until {
+			break
+		}
+		res, err := batchResponse(batch, binary)
+		if err != nil {
+			return 0, err
+		}
+		if err := f.sendOne(res, rest.First == rest.Next); err != nil {
+			return 0, err
+		}
+		run = rest
+	}
+	return run.First, nil
 }
 
 // sendStored sends the run as it is stored. Nothing is compressed: that costs
@@ -150,7 +166,7 @@ func (f *following) wait(ctx context.Context) error {
 	if err := f.stream.SendHeaders(); err != nil {
 		return err
 	}
-	if f.conn != nil && f.conn.behind {
+	if f.conn != nil { // of what was sent, all is flushed
 		f.conn.hold(false)
 		f.conn.Flush()
 	}

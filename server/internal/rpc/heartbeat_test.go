@@ -190,7 +190,7 @@ func TestReaderCrossesATrim(t *testing.T) {
 				_, err = log.Trim(t.Context(), 4)
 			}
 			return err
-		}}, rpc.Options{})
+		}}, rpc.Options{Limits: rpc.Limits{StrideBytes: 1}}) // a record is a read
 		s.fill(t, "a", "b", "c", "d", "e")
 		stream, err := s.client(t, d).ConsumeStream(ctxWithPatience(t), &logv1.ConsumeRequest{MaxRecords: 1})
 		require.NoError(t, err)

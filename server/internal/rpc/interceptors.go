@@ -152,11 +152,13 @@ func (s *Server) bound(next connect.ServerFunc) connect.ServerFunc {
 			return next(bound, spec, stream)
 		case connect.StreamTypeServer:
 			if c != nil {
+				c.gathers = true
 				c.readWithin(s.limits.Unary)
 				stream = &openRequest{ServerStream: stream, conn: c}
 			}
 		case connect.StreamTypeClient, connect.StreamTypeBidi:
 			if c != nil {
+				c.gathers = true
 				c.intake.stall = s.limits.Stall
 				stream = &openRequests{ServerStream: stream, intake: c.intake}
 			}

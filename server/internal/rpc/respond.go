@@ -78,18 +78,10 @@ func singleResponses(run commitlog.Run, send func(res *logv1.ConsumeResponse, la
 // last record if that reached the tail, whose response says so.
 func storedResponses(run commitlog.Run) (stored []byte, rest commitlog.Run, err error) {
 	if !run.Tail {
-		return run.Envelopes, commitlog.Run{First: run.Next, Next: run.Next}, nil
+		return run.Envelopes, commitlog.Run{}, nil
 	}
-	at := 0
-	for left := run.Envelopes; len(left) > 0; {
-		at = len(run.Envelopes) - len(left)
-		if _, left, err = commitlog.CutEnvelope(left); err != nil {
-			return nil, commitlog.Run{}, err
-		}
-	}
-	rest = run
-	rest.First, rest.Envelopes = run.Next-1, run.Envelopes[at:]
-	return run.Envelopes[:at], rest, nil
+	before, rest, err := run.Cut(int(run.Next - run.First - 1))
+	return before.Envelopes, rest, err
 }
 
 // ackResponse returns an ack as a message.
