@@ -433,6 +433,47 @@ async def test_a_wait_that_is_given_up_loses_no_record(
             await soon(reader.__anext__())
 
 
+@pytest.mark.parametrize("how", ["timeout", "cancel"])
+async def test_the_next_offset_is_behind_what_was_delivered(
+    server: RealServer, connect: Any, mode: str, how: str
+) -> None:
+    """What came after its wait was given up is not delivered: who stores the offset, and goes
+    on from there, would skip it."""
+    client = connect(server.url)
+    await fill(client, 1)
+    reader = client.batches(from_tail=0)
+    if how == "cancel" and mode == "async":
+        waiting = asyncio.ensure_future(reader.__anext__())
+        await until(functools.partial(_stream_of, reader))
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    else:
+        with pytest.raises(TimeoutError):
+            await soon(reader.next(timeout=0.01))
+        await until(functools.partial(_stream_of, reader))
+    assert reader.next_offset == 1
+    await fill(client, 2)
+    await until(functools.partial(_fetched, reader))
+    assert reader.next_offset == 1
+    batch = await soon(reader.next(timeout=30))
+    assert [r.offset for r in batch.records] == [1, 2]
+    assert reader.next_offset == 3
+    with pytest.raises(TimeoutError):
+        await soon(reader.next(timeout=0.01))
+    await fill(client, 1)
+    await until(functools.partial(_fetched, reader))
+    await reader.aclose()
+    assert reader.next_offset == 3
+
+
+def _fetched(reader: Any) -> bool:
+    """What a wait that was given up waited for is there."""
+    pending = getattr(reader, "inner", reader)._pending
+    done = getattr(pending, "done", None)
+    return bool(done() if callable(done) else done is not None and done.is_set())
+
+
 async def test_a_timeout_at_the_end_is_the_end(server: RealServer, connect: Any) -> None:
     client = connect(server.url)
     await fill(client, 2)

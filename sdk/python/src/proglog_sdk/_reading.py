@@ -47,7 +47,9 @@ class Reading:
         self.retry = retry
         self.log_id = config.log_id
         self.next = 0
-        """The offset that is due."""
+        """The offset that is due from the server."""
+        self.place = 0
+        """Where another read would go on: behind the last record that the caller was given."""
         self.until = NO_OFFSET if config.until is None else config.until
         self.heartbeat = 0.0
         self.streams = 0
@@ -89,6 +91,7 @@ class Reading:
             raise self._went_back(found.next)
         if config.to_tail:
             self._end_at_tail(found)
+        self.place = self.next
 
     def _set_heartbeat(self, found: Bounds) -> None:
         asked = self.config.heartbeat
@@ -145,6 +148,12 @@ class Reading:
         self._delivered = True
         return Batch(records, next_offset)
 
+    def given(self, batch: Batch) -> Batch:
+        """Note that the caller has a batch. One that came after its wait was given up has not
+        been delivered."""
+        self.place = batch.records[-1].offset + 1
+        return batch
+
     def _check_tail(self, tail: int, reached: int, records: bool) -> None:
         if tail > reached:
             raise broken_promise(f"the tail, at offset {tail}, came where record {reached} was due")
@@ -178,7 +187,7 @@ class Reading:
         if trimmed and not self._delivered and self.config.start.offset is None:
             first = error.first_offset or 0
             if first > self.next:  # trimmed since the read began
-                self.next = self._known = first
+                self.next = self.place = self._known = first
                 return 0.0
         spent = self._backoff.exhausted()
         judged = fate(error)

@@ -70,7 +70,7 @@ class AsyncBatchReader:
         if batch is None:
             self._over = True
             raise StopAsyncIteration
-        return batch
+        return self._source.reading.given(batch)
 
     def close(self) -> None:
         """End the iteration, from any task of the loop."""
@@ -107,8 +107,10 @@ class AsyncBatchReader:
 
     @property
     def next_offset(self) -> int:
-        """The offset of the record that is due next; where another read would go on."""
-        return self._source.reading.next
+        """Where another read would go on: the offset behind the last record that was delivered,
+        and before the first one the start, once that is known. What came after its wait was
+        given up is delivered by the next one, and does not count before."""
+        return self._source.reading.place
 
     @property
     def log_id(self) -> str:

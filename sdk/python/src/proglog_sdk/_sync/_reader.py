@@ -55,7 +55,7 @@ class BatchReader:
             if batch is None:
                 self._over = True
                 raise StopIteration
-            return batch
+            return self._source.reading.given(batch)
         finally:
             self._use.release()
 
@@ -89,11 +89,9 @@ class BatchReader:
         if self._use.acquire(blocking=False):
             try:
                 self._over = True
-                if self._pending is None:
+                pending, self._pending = self._pending, None
+                if pending is None or pending.done.wait(ABORT_PATIENCE):
                     self._source.drop(closed("iterator"))
-                else:
-                    self._pending.done.wait(ABORT_PATIENCE)
-                    self._pending = None
             finally:
                 self._use.release()
 
@@ -113,13 +111,16 @@ class BatchReader:
         if not hasattr(self, "_pending") or sys.is_finalizing():
             return
         self._source.close()
-        if self._pending is None and not self._over:
+        pending = self._pending
+        if not self._over and (pending is None or pending.done.is_set()):
             self._source.drop(closed("iterator"))
 
     @property
     def next_offset(self) -> int:
-        """The offset of the record that is due next; where another read would go on."""
-        return self._source.reading.next
+        """Where another read would go on: the offset behind the last record that was delivered,
+        and before the first one the start, once that is known. What came after its wait was
+        given up is delivered by the next one, and does not count before."""
+        return self._source.reading.place
 
     @property
     def log_id(self) -> str:
