@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -21,8 +22,9 @@ class AsyncBatchReader:
     """An asynchronous iterator over the batches of a log.
 
     It ends when the log does: because it is sealed, or what was asked for is there. It raises
-    a `ProglogError` when the server says something that cannot pass. One task reads; `close`
-    may be called from any other, and what waits then gets a `ClosedError`. A task that is
+    a `ProglogError` when the server says something that cannot pass. When several tasks read,
+    each record goes to one of them, and an error to all that wait. `close` may be called from
+    any task, and what waits then gets a `ClosedError`. A task that is
     cancelled while it waits, as by ``asyncio.wait_for``, leaves the reader as it was: what
     comes later is there for the next wait. Leaving a loop early releases the stream as soon
     as the iterator is let go, or at the end of an ``async with``.
@@ -45,13 +47,20 @@ class AsyncBatchReader:
         """The next batch, or a TimeoutError if none comes within the timeout. The reader goes
         on then: what comes later is there for the next call. At the end it raises
         StopAsyncIteration, as the iterator does."""
-        limit = checks.timeout("timeout", timeout)
+        until = deadline(timeout)
+        while (batch := await self.take(until)) is None:
+            pass
+        return batch
+
+    async def take(self, until: float | None) -> Batch | None:
+        """Wait once for a batch; None if another task had it. For the SDK's own use."""
         if self._over:
             raise StopAsyncIteration
         if self._pending is None:
             self._loop = asyncio.get_running_loop()
             self._pending = self._loop.create_task(self._source.next())
         pending = self._pending
+        limit = None if until is None else until - time.monotonic()
         # This leaves the wait alone when it is cancelled itself.
         self._waiting += 1
         try:
@@ -60,13 +69,16 @@ class AsyncBatchReader:
             self._waiting -= 1
         if not done:
             raise TimeoutError("nothing came within the timeout")
-        if self._pending is pending:
+        mine = self._pending is pending
+        if mine:
             self._pending = None
         try:
             batch = pending.result()
         except BaseException:
             self._over = True
             raise
+        if not mine:
+            return None
         if batch is None:
             self._over = True
             raise StopAsyncIteration
@@ -118,6 +130,12 @@ class AsyncBatchReader:
         return self._source.reading.log_id
 
 
+def deadline(timeout: Seconds | None) -> float | None:
+    """When a wait that begins now has to end."""
+    limit = checks.timeout("timeout", timeout)
+    return None if limit is None else time.monotonic() + limit
+
+
 def _release(source: Source, pending: asyncio.Task[Batch | None] | None) -> None:
     """End what a reader that nobody holds any more has left."""
     source.close()
@@ -144,20 +162,23 @@ class AsyncRecordReader:
         return self
 
     async def __anext__(self) -> Record:
-        for record in self._records:
-            return record
-        # A batch is never empty.
-        self._records = iter((await self._batches.__anext__()).records)
-        return next(self._records)
+        return await self.next()
 
     async def next(self, timeout: Seconds | None = None) -> Record:
         """The next record, or a TimeoutError if none comes within the timeout. The reader goes
         on then: what comes later is there for the next call. At the end it raises
         StopAsyncIteration, as the iterator does."""
-        for record in self._records:
-            return record
-        self._records = iter((await self._batches.next(timeout)).records)
-        return next(self._records)
+        until: float | None = None
+        began = False
+        while True:
+            for record in self._records:
+                return record
+            if not began:
+                until, began = deadline(timeout), True
+            batch = await self._batches.take(until)
+            # Whoever takes a batch found the one before used up: only one wait goes on.
+            if batch is not None:
+                self._records = iter(batch.records)
 
     def close(self) -> None:
         """End the iteration, from any task of the loop."""

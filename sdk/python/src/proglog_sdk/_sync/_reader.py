@@ -5,26 +5,30 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import TypeVar
 
 from typing_extensions import Self
 
 from .. import _checks as checks
 from .._defaults import ABORT_PATIENCE
-from .._errors import closed
+from .._errors import ProglogError, closed
 from .._reading import Reading
 from .._types import Batch, Record, Seconds
 from ._session import Session
 from ._source import Source
+
+T = TypeVar("T")
 
 
 class BatchReader:
     """An iterator over the batches of a log.
 
     It ends when the log does: because it is sealed, or what was asked for is there. It raises
-    a `ProglogError` when the server says something that cannot pass. One thread reads;
-    `close` may be called from any, and what waits then gets a `ClosedError`. Leaving a loop
+    a `ProglogError` when the server says something that cannot pass. When several threads
+    read, each record goes to one of them, and an error to all that wait. `close` may be called
+    from any, and what waits then gets a `ClosedError`. Leaving a loop
     early releases the stream as soon as the iterator is let go, or at the end of a ``with``.
     """
 
@@ -33,6 +37,7 @@ class BatchReader:
         self._over = False
         self._use = threading.Lock()  # held while a thread waits for a batch
         self._pending: _Pending | None = None
+        self._failure: ProglogError | None = None  # what ended it
 
     def __iter__(self) -> Self:
         return self
@@ -44,20 +49,35 @@ class BatchReader:
         """The next batch, or a TimeoutError if none comes within the timeout. The reader goes
         on then: what comes later is there for the next call. At the end it raises
         StopIteration, as the iterator does."""
-        limit = checks.timeout("timeout", timeout)
-        began = time.monotonic()
-        if not self._use.acquire(timeout=-1 if limit is None else max(limit, 0.0)):
+        return self.in_turn(deadline(timeout), self.take)
+
+    def in_turn(self, until: float | None, read: Callable[[float | None], T]) -> T:
+        """Read when no other thread does. For the SDK's own use."""
+        if self._over:
+            raise StopIteration
+        limit = left(until)
+        if not self._use.acquire(timeout=-1 if limit is None else limit):
             raise TimeoutError("another thread reads")
         try:
-            if self._over:
-                raise StopIteration
-            batch = self._take(None if limit is None else began + limit - time.monotonic())
-            if batch is None:
-                self._over = True
-                raise StopIteration
-            return self._source.reading.given(batch)
+            return read(until)
         finally:
             self._use.release()
+
+    def take(self, until: float | None) -> Batch:
+        """The next batch, in a thread's turn. For the SDK's own use."""
+        if self._failure is not None:  # in the turn of another thread
+            raise self._failure
+        if self._over:
+            raise StopIteration
+        try:
+            batch = self._take(left(until))
+        except ProglogError as error:
+            self._failure = error
+            raise
+        if batch is None:
+            self._over = True
+            raise StopIteration
+        return self._source.reading.given(batch)
 
     def _take(self, timeout: float | None) -> Batch | None:
         """What comes of a wait: of one that began earlier, or of another one."""
@@ -128,6 +148,17 @@ class BatchReader:
         return self._source.reading.log_id
 
 
+def deadline(timeout: Seconds | None) -> float | None:
+    """When a wait that begins now has to end."""
+    limit = checks.timeout("timeout", timeout)
+    return None if limit is None else time.monotonic() + limit
+
+
+def left(until: float | None) -> float | None:
+    """The seconds to a deadline."""
+    return None if until is None else max(until - time.monotonic(), 0.0)
+
+
 class _Pending:
     """A wait that may outlast who began it, in a thread of its own."""
 
@@ -158,11 +189,7 @@ class RecordReader:
         return self
 
     def __next__(self) -> Record:
-        for record in self._records:
-            return record
-        # A batch is never empty.
-        self._records = iter(next(self._batches).records)
-        return next(self._records)
+        return self.next()
 
     def next(self, timeout: Seconds | None = None) -> Record:
         """The next record, or a TimeoutError if none comes within the timeout. The reader goes
@@ -170,8 +197,13 @@ class RecordReader:
         StopIteration, as the iterator does."""
         for record in self._records:
             return record
-        self._records = iter(self._batches.next(timeout).records)
-        return next(self._records)
+        return self._batches.in_turn(deadline(timeout), self._read)
+
+    def _read(self, until: float | None) -> Record:
+        while True:
+            for record in self._records:
+                return record
+            self._records = iter(self._batches.take(until).records)
 
     def close(self) -> None:
         """End the iteration, from any thread."""
