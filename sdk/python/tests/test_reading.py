@@ -23,6 +23,7 @@ from proglog_sdk import (
     Place,
     ProglogError,
     Reason,
+    aio,
 )
 from proglog_sdk._gen import log_v1 as pb
 
@@ -341,6 +342,17 @@ async def test_close_ends_what_waits(server: RealServer, connect: Any) -> None:
         await soon(reader.__anext__())
 
 
+async def test_aclose_leaves_no_task(server: RealServer) -> None:
+    """Also when a wait that was given up is under way."""
+    async with aio.Client(server.url) as client:
+        reader = client.follow(from_tail=0)
+        with pytest.raises(TimeoutError):
+            await soon(reader.next(timeout=0.01))
+        assert len(asyncio.all_tasks()) > 1
+        await reader.aclose()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_closing_the_client_ends_its_readers(server: RealServer, connect: Any) -> None:
     client = connect(server.url)
     reader = client.follow()
@@ -493,7 +505,7 @@ async def test_several_may_read_and_each_record_goes_to_one(
         await fill(client, count)
         written += count
         if count == 2:
-            await until(lambda: len(got) == written)
+            await until(lambda due=written: len(got) == due)
     await until(lambda: len(got) >= written)
     assert sorted(got) == list(range(written))
     reader.close()

@@ -186,8 +186,9 @@ class AsyncRecordReader:
         self._batches.close()
 
     async def aclose(self) -> None:
-        """`close`, for ``contextlib.aclosing``."""
-        self.close()
+        """`close`, for ``contextlib.aclosing``; it returns when nothing is left running."""
+        self._records = iter(())
+        await self._batches.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -198,8 +199,7 @@ class AsyncRecordReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._records = iter(())
-        await self._batches.__aexit__(kind, error, trace)
+        await self.aclose()
 
     @property
     def log_id(self) -> str:
