@@ -353,6 +353,36 @@ async def test_aclose_leaves_no_task(server: RealServer) -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def test_a_wait_that_ends_with_close_leaves_no_error_behind(
+    server: RealServer, connect: Any, mode: str
+) -> None:
+    """Closed while somebody waits, who is cancelled, or whose time is over, before it is told:
+    what is asked of the closed reader afterwards is not told of it."""
+    reader = connect(server.url).follow(from_tail=0)
+    with pytest.raises(TimeoutError):
+        await soon(reader.next(timeout=0.01))
+    await until(functools.partial(_stream_of, reader))
+    if mode == "async":
+        waiting = asyncio.ensure_future(reader.next())
+        await asyncio.sleep(0)  # it waits now
+        reader.close()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    else:
+
+        def wait(until: float | None) -> None:
+            reader.close()
+            raise TimeoutError
+
+        with pytest.raises(TimeoutError):
+            reader.inner._batches.in_turn(None, wait)
+    for _ in range(2):
+        with pytest.raises(StopAsyncIteration):
+            await soon(reader.next())
+    await reader.aclose()
+
+
 async def test_closing_the_client_ends_its_readers(server: RealServer, connect: Any) -> None:
     client = connect(server.url)
     reader = client.follow()
@@ -505,8 +535,8 @@ async def test_several_may_read_and_each_record_goes_to_one(
         await fill(client, count)
         written += count
         if count == 2:
-            await until(lambda due=written: len(got) == due)
-    await until(lambda: len(got) >= written)
+            await until(functools.partial(_has, got, written))
+    await until(functools.partial(_has, got, written))
     assert sorted(got) == list(range(written))
     reader.close()
     for waiting in readers:
@@ -514,6 +544,10 @@ async def test_several_may_read_and_each_record_goes_to_one(
             await soon(waiting)
     with pytest.raises(StopAsyncIteration):
         await soon(reader.next())
+
+
+def _has(got: list[int], count: int) -> bool:
+    return len(got) >= count
 
 
 async def test_batches_go_to_one_of_several(server: RealServer, connect: Any) -> None:

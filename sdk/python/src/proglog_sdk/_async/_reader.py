@@ -34,7 +34,6 @@ class AsyncBatchReader:
         self._source = Source(session, reading)
         self._over = False
         self._pending: asyncio.Task[Batch | None] | None = None  # a wait, which outlasts tasks
-        self._waiting = 0  # so many tasks wait for it
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __aiter__(self) -> Self:
@@ -62,11 +61,7 @@ class AsyncBatchReader:
         pending = self._pending
         limit = None if until is None else until - time.monotonic()
         # This leaves the wait alone when it is cancelled itself.
-        self._waiting += 1
-        try:
-            done, _ = await asyncio.wait({pending}, timeout=limit)
-        finally:
-            self._waiting -= 1
+        done, _ = await asyncio.wait({pending}, timeout=limit)
         if not done:
             raise TimeoutError("nothing came within the timeout")
         mine = self._pending is pending
@@ -86,10 +81,7 @@ class AsyncBatchReader:
 
     def close(self) -> None:
         """End the iteration, from any task of the loop."""
-        self._source.close()
-        if self._waiting:
-            return  # that task gets an error
-        self._over = True
+        self._over = True  # a task that waits gets an error
         _release(self._source, self._pending)
 
     async def aclose(self) -> None:

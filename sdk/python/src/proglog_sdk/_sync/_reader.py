@@ -37,7 +37,7 @@ class BatchReader:
         self._over = False
         self._use = threading.Lock()  # held while a thread waits for a batch
         self._pending: _Pending | None = None
-        self._failure: ProglogError | None = None  # what ended it
+        self._failure: ProglogError | None = None  # for threads that wait for their turn
 
     def __iter__(self) -> Self:
         return self
@@ -62,6 +62,8 @@ class BatchReader:
             return read(until)
         finally:
             self._use.release()
+            if self._over:
+                self._let_go()
 
     def take(self, until: float | None) -> Batch:
         """The next batch, in a thread's turn. For the SDK's own use."""
@@ -105,10 +107,16 @@ class BatchReader:
     def close(self) -> None:
         """End the iteration, from any thread."""
         self._source.close()
-        # A thread that waits for a batch gets an error, and ends the rest itself.
+        if not self._over:
+            self._failure = closed("iterator")
+        self._over = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Release what is left of a reader that is over; a thread that waits for a batch gets
+        an error, and does it itself."""
         if self._use.acquire(blocking=False):
             try:
-                self._over = True
                 pending, self._pending = self._pending, None
                 if pending is None or pending.done.wait(ABORT_PATIENCE):
                     self._source.drop(closed("iterator"))
@@ -176,6 +184,8 @@ class _Pending:
             self.error = error
         finally:
             self.done.set()
+            if self._source.closing:  # whoever closed it may not have waited
+                self._source.drop(closed("iterator"))
 
 
 class RecordReader:

@@ -114,6 +114,11 @@ class Source:
         if stream is not None:
             stream.close(error)
 
+    @property
+    def closing(self) -> bool:
+        """`close` was called."""
+        return self._stop.is_set()
+
     def close(self) -> None:
         """Break off what waits, from any thread; it gets a ClosedError."""
         self._stop.set()
