@@ -94,6 +94,70 @@ async def test_an_abort_leaves_what_was_sent_unknown(
             await soon(future)
 
 
+@pytest.mark.parametrize("how", ["flush", "close", "result", "send", "leave"])
+def test_a_callback_that_would_wait_for_its_own_producer_fails(
+    server: RealServer, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It runs in the thread that it would wait for. The producer goes on, and so it does when
+    the callback is called at the producer's end."""
+    errors: list[BaseException | None] = []
+    told = threading.Event()
+    with Client(server.url) as client:
+        producer = client.producer(max_batch_records=1, max_in_flight_bytes=1000)
+        producer.send(b"first").result(10)
+
+        def call(done: Any) -> None:
+            try:
+                if how == "result":
+                    last.result()
+                elif how == "send":
+                    for _ in range(3):
+                        producer.send(bytes(400))
+                elif how == "leave":
+                    with producer:
+                        pass
+                else:
+                    getattr(producer, how)()
+                errors.append(None)
+            except BaseException as error:
+                errors.append(error)
+                raise
+            finally:
+                told.set()
+
+        with producer._sending.lock:  # nothing is acknowledged before the callback is there
+            producer.send(b"a").add_done_callback(call)
+            last = producer.send(b"b")
+        assert told.wait(10)
+        producer.close(timeout=10)
+        assert [type(error) for error in errors] == [RuntimeError]
+        assert "callback" in str(errors[0])
+        assert "callback of a producer's future failed" in caplog.text
+        assert last.result(10).offset == 2
+
+
+def test_a_callback_may_use_what_needs_no_wait(server: RealServer) -> None:
+    """Of a producer that has ended, or has nothing more to do; and `abort`."""
+    with Client(server.url) as client:
+        producer = client.producer()
+        told = threading.Event()
+        seen: list[object] = []
+
+        def call(done: Any) -> None:
+            producer.flush()
+            seen.append(done.result().offset)
+            seen.append(producer.send(b"b"))
+            producer.abort()
+            told.set()
+
+        with producer._sending.lock:
+            producer.send(b"a").add_done_callback(call)
+        assert told.wait(10)
+        with pytest.raises(ClosedError):
+            producer.close(timeout=10)
+        assert seen[0] == 0
+
+
 @pytest.mark.parametrize("how", ["reader", "client"])
 async def test_a_reader_ends_before_its_first_answer(
     silent: FakeServer, connect: Any, how: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from .. import _checks as checks
 from .._batch import SendBatch
@@ -12,15 +13,24 @@ from .._errors import ProglogError
 from .._types import Ack, Seconds
 
 
+class Owner(Protocol):
+    """What sends the record."""
+
+    lock: threading.RLock
+
+    def check_wait(self, what: str) -> None:
+        """Refuse a wait that the current thread would have to end."""
+
+
 class SendFuture:
     """The acknowledgement of one record to come, in the manner of concurrent.futures."""
 
-    __slots__ = ("_batch", "_index", "_lock")
+    __slots__ = ("_batch", "_index", "_owner")
 
-    def __init__(self, batch: SendBatch, index: int, lock: threading.RLock) -> None:
+    def __init__(self, batch: SendBatch, index: int, owner: Owner) -> None:
         self._batch = batch
         self._index = index
-        self._lock = lock
+        self._owner = owner
 
     def done(self) -> bool:
         """Whether the record's fate is known."""
@@ -40,16 +50,22 @@ class SendFuture:
 
     def add_done_callback(self, call: Callable[[SendFuture], object]) -> None:
         """Have a function called with this future when it is done, in the producer's thread;
-        at once if it is done already."""
-        with self._lock:
+        at once if it is done already. It should be quick: nothing is acknowledged meanwhile.
+        What would wait for the producer itself raises a RuntimeError in it: `close`, and
+        `flush`, `result` or `send` if they cannot return at once."""
+        with self._owner.lock:
             if not self._batch.settled:
                 self._batch.listeners.append(lambda: _tell(call, self))
                 return
         _tell(call, self)
 
     def _wait(self, timeout: Seconds | None) -> None:
+        limit = checks.timeout("timeout", timeout)
+        if self._batch.settled:
+            return
+        self._owner.check_wait("result")
         event: threading.Event = self._batch.event
-        if not event.wait(checks.timeout("timeout", timeout)):
+        if not event.wait(limit):
             raise TimeoutError("the record's fate is not known yet")
 
 

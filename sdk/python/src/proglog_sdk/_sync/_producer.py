@@ -62,7 +62,7 @@ class Producer:
         finally:
             if waited:
                 sending.leave()
-        return SendFuture(batch, index, sending.lock)
+        return SendFuture(batch, index, sending)
 
     def add(
         self, encoded: bytes, records: int, size: int, timeout: float | None
@@ -77,11 +77,16 @@ class Producer:
 
     def flush(self, timeout: Seconds | None = None) -> None:
         """Send what waits, and return when every record sent before is acknowledged. Raises
-        the error that ended the producer, if one did, and TimeoutError."""
+        the error that ended the producer, if one did, and TimeoutError; in a callback of a
+        future, a RuntimeError if it would have to wait."""
         limit = checks.timeout("timeout", timeout)
         sending = self._sending
         with sending.lock:
             last = sending.core.last
+            if last is not None and last.settled:
+                last = None
+            if last is not None:
+                sending.check_wait("flush")
             sending.core.flush()
             sending.wake.notify_all()
         if last is not None and not last.event.wait(limit):
@@ -93,10 +98,13 @@ class Producer:
         `send` that another thread began before, and that still waits.
 
         After the timeout the stream is broken off, which leaves the outcome of what was in
-        flight unknown. Raises the error that ended the producer, if one did.
+        flight unknown. Raises the error that ended the producer, if one did. A callback of a
+        future runs in the producer's thread, so that it gets a RuntimeError.
         """
         limit = checks.timeout("timeout", timeout)
         sending = self._sending
+        if not sending.done.is_set():
+            sending.check_wait("close")
         sending.close()
         if not sending.done.wait(limit):
             sending.abort()

@@ -34,6 +34,7 @@ class Sending:
         self.room = threading.Condition(self.lock)  # for those who wait to add
         self.asked = False  # the server was asked for its bounds
         self.done = threading.Event()
+        self._ender = 0  # the thread that calls the callbacks at the end
         self._abort = Stop()
         self._requests: _Requests | None = None
         self.thread = threading.Thread(target=self._run, name="proglog-producer", daemon=True)
@@ -89,7 +90,18 @@ class Sending:
             raise
         return True
 
+    def check_wait(self, what: str) -> None:
+        """Refuse a wait that a callback would be the end of."""
+        current = threading.current_thread()
+        if current is self.thread or current.ident == self._ender:
+            raise RuntimeError(
+                f"{what} in a callback of the producer would wait for the callback itself:"
+                " have another thread do it"
+            )
+
     def _await(self, ready: Callable[[], bool], timeout: float | None, what: str) -> None:
+        if not ready():
+            self.check_wait("a send that has to wait for room")
         scopes = current_scopes()
         if not self.room.wait_for(lambda: ready() or scopes.is_set(), timeout):
             message = f"there was {what} within the timeout"
@@ -152,9 +164,11 @@ class Sending:
             batches = self.core.end(error)
             self.asked = True
             self.stir()
+            self._ender = threading.get_ident()
         for batch in batches:
             announce(batch)
         self.done.set()
+        self._ender = 0
 
     # The thread.
 
