@@ -94,6 +94,89 @@ async def test_an_abort_leaves_what_was_sent_unknown(
             await soon(future)
 
 
+@pytest.mark.parametrize("how", ["result", "exception", "flush", "close"])
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_scope_breaks_off_what_waits_for_a_producer(
+    silent: FakeServer, how: str, when: str
+) -> None:
+    """The record's outcome is unknown then. After all but `close` the producer goes on."""
+    silent.handlers["GetLog"] = silent._get_log
+    scope = CancelScope()
+    with Client(silent.url) as client:
+        producer = client.producer()
+        future = producer.send(b"x")
+        wait = getattr(future if how in ("result", "exception") else producer, how)
+        began = threading.Event()
+        caught: list[BaseException] = []
+
+        def run() -> None:
+            with scope:
+                began.set()
+                try:
+                    wait()
+                except BaseException as error:
+                    caught.append(error)
+
+        if when == "before":
+            scope.cancel()
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert began.wait(10)
+        scope.cancel()
+        thread.join(10)
+        assert [getattr(error, "code", error) for error in caught] == [Code.CANCELED]
+        assert isinstance(caught[0], ClosedError if how == "close" else OutcomeUnknownError)
+        assert producer.done == (how == "close")
+        if how == "close":
+            assert future.done()
+        else:
+            with pytest.raises(TimeoutError):
+                future.result(0)
+        producer.abort()
+
+
+@pytest.mark.parametrize("timeout", [None, 30])
+@pytest.mark.parametrize("kind", ["follow", "batches"])
+def test_a_scope_breaks_off_a_wait_of_a_reader(
+    server: RealServer, timeout: float | None, kind: str
+) -> None:
+    """The reader goes on, as after a timeout: what comes later is there for the next wait."""
+    scope, began = CancelScope(), threading.Event()
+    caught: list[BaseException] = []
+    with Client(server.url) as client, getattr(client, kind)(from_tail=0) as reader:
+        with pytest.raises(TimeoutError):
+            reader.next(timeout=0.01)
+
+        def run() -> None:
+            with scope:
+                began.set()
+                try:
+                    reader.next(timeout)
+                except BaseException as error:
+                    caught.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert began.wait(10)
+        scope.cancel()
+        thread.join(10)
+        assert [getattr(error, "code", error) for error in caught] == [Code.CANCELED]
+        assert not isinstance(caught[0], ClosedError)
+        client.produce(b"x")
+        with scope, pytest.raises(ProglogError) as again:
+            reader.next(timeout)
+        assert again.value.code is Code.CANCELED
+        came = reader.next(timeout=30)
+        assert getattr(came, "records", [came])[0].offset == 0
+        # A loop that is in the scope from its start.
+        fresh = CancelScope()
+        threading.Timer(0.05, fresh.cancel).start()
+        with fresh, pytest.raises(ProglogError) as loop:
+            for _ in reader:
+                pass
+        assert loop.value.code is Code.CANCELED
+
+
 @pytest.mark.parametrize("how", ["flush", "close", "result", "send", "leave"])
 def test_a_callback_that_would_wait_for_its_own_producer_fails(
     server: RealServer, how: str, caplog: pytest.LogCaptureFixture

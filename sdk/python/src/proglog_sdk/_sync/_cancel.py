@@ -10,7 +10,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from .._errors import Code, ProglogError
+from .._errors import Code, ProglogError, outcome
 
 
 class Stop:
@@ -84,13 +84,61 @@ class Stops:
             return happened.wait(seconds)
 
 
+class Told:
+    """Like threading.Event, but scopes may end a wait for it."""
+
+    __slots__ = ("_changed", "_set")
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._set = False
+
+    def set(self) -> None:
+        """Let it happen; for good."""
+        with self._changed:
+            self._set = True
+            self._changed.notify_all()
+
+    def is_set(self) -> bool:
+        """It has happened."""
+        return self._set
+
+    def wait(self, timeout: float | None = None, scopes: Stops | None = None) -> bool:
+        """Wait for it, and say whether it happened; a cancelled scope ends the wait."""
+        if self._set:
+            return True
+        if not scopes:
+            with self._changed:
+                return self._changed.wait_for(self.is_set, timeout)
+        with scopes.calling(self._stir), self._changed:
+            self._changed.wait_for(lambda: self._set or scopes.is_set(), timeout)
+        return self._set
+
+    def wait_in_scopes(self, timeout: float | None) -> bool:
+        """Wait for it, or raise that a scope was cancelled that the thread is in."""
+        scopes = current_scopes()
+        if self.wait(timeout, scopes):
+            return True
+        if scopes.is_set():
+            raise outcome(cancelled(nothing_appended=False))
+        return False
+
+    def _stir(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+
 class CancelScope:
     """Calls that a thread makes inside a ``with`` of this end when another thread cancels it.
 
     They raise a ProglogError with CANCELED; a write, whichever of its two errors is true. What
     is called inside a scope that is cancelled already fails at once. Many threads may be inside
-    a scope, and a thread inside several: any of them ends its calls. Readers have `close`
-    instead, and producers `abort`.
+    a scope, and a thread inside several: any of them ends its calls.
+
+    It ends a wait for what goes on by itself, and not that: a reader brings what came to the
+    next wait, and a record whose `result` or `flush` was broken off may still be acknowledged.
+    Only `close` of a producer breaks the producer off, as its timeout does. A reader ends by
+    its `close`, and a producer by `abort`.
 
         scope = CancelScope()
         threading.Timer(5, scope.cancel).start()

@@ -11,6 +11,7 @@ from .._batch import SendBatch
 from .._config import logger
 from .._errors import ProglogError
 from .._types import Ack, Seconds
+from ._cancel import Told
 
 
 class Owner(Protocol):
@@ -39,7 +40,8 @@ class SendFuture:
     def result(self, timeout: Seconds | None = None) -> Ack:
         """Wait for the acknowledgement, or raise what the record failed with: a
         NothingAppendedError or an OutcomeUnknownError. A TimeoutError says nothing about the
-        record; ask again."""
+        record; ask again, as after an OutcomeUnknownError by which a `CancelScope` ended the
+        wait."""
         self._wait(timeout)
         return self._batch.ack_of(self._index)
 
@@ -64,8 +66,8 @@ class SendFuture:
         if self._batch.settled:
             return
         self._owner.check_wait("result")
-        event: threading.Event = self._batch.event
-        if not event.wait(limit):
+        event: Told = self._batch.event
+        if not event.wait_in_scopes(limit):
             raise TimeoutError("the record's fate is not known yet")
 
 

@@ -16,6 +16,7 @@ from .._config import logger
 from .._errors import ProglogError, outcome
 from .._limits import as_record, check_record
 from .._types import Outcome, RecordLike, Seconds
+from ._cancel import current_scopes
 from ._future import SendFuture
 from ._sending import Sending
 from ._session import Session
@@ -77,7 +78,8 @@ class Producer:
 
     def flush(self, timeout: Seconds | None = None) -> None:
         """Send what waits, and return when every record sent before is acknowledged. Raises
-        the error that ended the producer, if one did, and TimeoutError; in a callback of a
+        the error that ended the producer, if one did, TimeoutError, and CANCELED if a
+        `CancelScope` ended the wait: the records may be acknowledged then; in a callback of a
         future, a RuntimeError if it would have to wait."""
         limit = checks.timeout("timeout", timeout)
         sending = self._sending
@@ -89,7 +91,7 @@ class Producer:
                 sending.check_wait("flush")
             sending.core.flush()
             sending.wake.notify_all()
-        if last is not None and not last.event.wait(limit):
+        if last is not None and not last.event.wait_in_scopes(limit):
             raise TimeoutError("not everything is acknowledged yet")
         self._raise_error()
 
@@ -97,16 +99,17 @@ class Producer:
         """Take no more records, and wait until the others are acknowledged; so are those of a
         `send` that another thread began before, and that still waits.
 
-        After the timeout the stream is broken off, which leaves the outcome of what was in
-        flight unknown. Raises the error that ended the producer, if one did. A callback of a
-        future runs in the producer's thread, so that it gets a RuntimeError.
+        After the timeout, or when a `CancelScope` is cancelled, the stream is broken off, which
+        leaves the outcome of what was in flight unknown. Raises the error that ended the
+        producer, if one did. A callback of a future runs in the producer's thread, so that it
+        gets a RuntimeError.
         """
         limit = checks.timeout("timeout", timeout)
         sending = self._sending
         if not sending.done.is_set():
             sending.check_wait("close")
         sending.close()
-        if not sending.done.wait(limit):
+        if not sending.done.wait(limit, current_scopes()):
             sending.abort()
         elif threading.current_thread() is not sending.thread:
             sending.thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from .._defaults import ABORT_PATIENCE
 from .._errors import ProglogError, closed
 from .._reading import Reading
 from .._types import Batch, Record, Seconds
+from ._cancel import Told, cancelled, current_scopes
 from ._session import Session
 from ._source import Source
 
@@ -74,7 +76,8 @@ class BatchReader:
         try:
             batch = self._take(left(until))
         except ProglogError as error:
-            self._failure = error
+            if self._over:
+                self._failure = error
             raise
         if batch is None:
             self._over = True
@@ -83,21 +86,21 @@ class BatchReader:
 
     def _take(self, timeout: float | None) -> Batch | None:
         """What comes of a wait: of one that began earlier, or of another one."""
-        if self._pending is None and timeout is not None:
-            self._pending = _Pending(self._source)
-        try:
-            if self._pending is None:
+        scopes = current_scopes()
+        if scopes.is_set():
+            raise cancelled(nothing_appended=False)
+        if self._pending is None and timeout is None and not scopes:
+            try:
                 return self._source.next()
-            if not self._pending.done.wait(timeout):
-                raise TimeoutError("nothing came within the timeout")
-        except TimeoutError:
-            raise
-        except KeyboardInterrupt:
-            self._over = self._pending is None
-            raise
-        except BaseException:
-            self._over = True
-            raise
+            except BaseException:
+                self._over = True
+                raise
+        if self._pending is None:
+            self._pending = _Pending(self._source)
+        if not self._pending.done.wait(timeout, scopes):
+            if scopes.is_set():
+                raise cancelled(nothing_appended=False)
+            raise TimeoutError("nothing came within the timeout")
         pending, self._pending = self._pending, None
         if pending.error is not None:
             self._over = True
@@ -174,8 +177,10 @@ class _Pending:
         self._source = source
         self.batch: Batch | None = None
         self.error: BaseException | None = None
-        self.done = threading.Event()
-        threading.Thread(target=self._run, name="proglog-reader", daemon=True).start()
+        self.done = Told()
+        # Scopes break off the wait for this, and not this.
+        run = contextvars.Context().run
+        threading.Thread(target=run, args=(self._run,), name="proglog-reader", daemon=True).start()
 
     def _run(self) -> None:
         try:

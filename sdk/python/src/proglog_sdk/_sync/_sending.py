@@ -13,7 +13,7 @@ from .._defaults import ABORT_PATIENCE, LEARN_PATIENCE
 from .._errors import Code, ProglogError, closed, outcome, refused
 from .._flow import LOG
 from .._session import interrupted
-from ._cancel import Stop, Stops, cancelled, current_scopes
+from ._cancel import Stop, Stops, Told, cancelled, current_scopes
 from ._future import announce
 from ._session import Session, Stream
 
@@ -33,7 +33,7 @@ class Sending:
         self.wake = threading.Condition(self.lock)  # for the thread that sends
         self.room = threading.Condition(self.lock)  # for those who wait to add
         self.asked = False  # the server was asked for its bounds
-        self.done = threading.Event()
+        self.done = Told()
         self._ender = 0  # the thread that calls the callbacks at the end
         self._abort = Stop()
         self._requests: _Requests | None = None
@@ -69,7 +69,7 @@ class Sending:
         core = self.core
         batch, index = core.add(encoded, records, size, time.monotonic(), entered)
         if index == 0:
-            batch.event = threading.Event()
+            batch.event = Told()
             self.wake.notify_all()
         elif batch.records >= core.batch_records:
             self.wake.notify_all()

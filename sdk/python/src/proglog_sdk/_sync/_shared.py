@@ -11,7 +11,7 @@ from .._batch import SendBatch
 from .._errors import ProglogError, outcome
 from .._sharing import goes_alone_after, out_of_time
 from .._types import Ack
-from ._cancel import cancelled, current_scopes
+from ._cancel import Told, cancelled, current_scopes
 from ._producer import Producer
 from ._session import Session
 
@@ -62,15 +62,5 @@ class SharedStreams:
             raise
 
     def _await(self, batch: SendBatch, timeout: float | None) -> bool:
-        scopes = current_scopes()
-        if not scopes:
-            return bool(batch.event.wait(timeout))
-        done = threading.Event()
-        batch.listeners.append(done.set)
-        if batch.settled:  # before it could tell
-            done.set()
-        with scopes.calling(done.set):
-            told = done.wait(timeout)
-        if told and not batch.settled:
-            raise outcome(cancelled(nothing_appended=False))
-        return told
+        event: Told = batch.event
+        return event.wait_in_scopes(timeout)
