@@ -154,6 +154,8 @@ class AsyncRecordReader:
         return self
 
     async def __anext__(self) -> Record:
+        for record in self._records:
+            return record
         return await self.next()
 
     async def next(self, timeout: Seconds | None = None) -> Record:

@@ -204,6 +204,8 @@ class RecordReader:
         return self
 
     def __next__(self) -> Record:
+        for record in self._records:
+            return record
         return self.next()
 
     def next(self, timeout: Seconds | None = None) -> Record:
