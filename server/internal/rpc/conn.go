@@ -21,11 +21,16 @@ type conn struct {
 	intake   *intake // the request's body
 	get      bool    // it is a GET, which caches may answer
 	binary   bool    // its messages are protobuf's binary encoding
+	gzip     bool    // it takes messages of a stream compressed
+	timed    bool    // its client set a deadline
 	holding  bool    // flushes are held back
 	gathers  bool    // it is a stream, whose writes are gathered
 	gathered *[]byte // what was written and not passed on; nil: nothing
 	reads    *time.Timer
 	writes   *time.Timer
+
+	parked  *parked     // the stream that the protocol library has returned from
+	unheard http.Header // not nil: what the library writes is dropped
 
 	mu   sync.Mutex // guards over, and control against its use afterwards
 	over bool       // the handler has returned
@@ -53,8 +58,7 @@ func withConn(next http.Handler, running *calls, memory *budget, limits Limits) 
 		defer running.hold.RUnlock()
 		running.count.Add(1)
 		defer running.count.Add(-1)
-		c := &conn{ResponseWriter: w, control: http.NewResponseController(w), get: r.Method == http.MethodGet}
-		c.binary = !c.get && !isJSON(r)             // a GET names its encoding elsewhere
+		c := newConn(w, r)
 		w.Header().Set("Cache-Control", "no-store") // a handler that knows better says so
 		most := limits.messageBytes()
 		if isJSON(r) {
@@ -66,9 +70,24 @@ func withConn(next http.Handler, running *calls, memory *budget, limits Limits) 
 		r = r.WithContext(context.WithValue(r.Context(), connKey{}, c))
 		r.Body = c.intake
 		next.ServeHTTP(c, r)
+		if c.parked != nil {
+			c.followOn(next, r)
+		}
 		_ = c.pass() // as a failed flush
 		c.drain(r, body, int64(most))
 	})
+}
+
+func newConn(w http.ResponseWriter, r *http.Request) *conn {
+	get := r.Method == http.MethodGet
+	return &conn{
+		ResponseWriter: w,
+		control:        http.NewResponseController(w),
+		get:            get,
+		binary:         !get && !isJSON(r), // a GET names its encoding elsewhere
+		gzip:           takesGzip(r.Header),
+		timed:          hasTimeout(r.Header),
+	}
 }
 
 // drainTime is how long the rest of a refused request may take to arrive.
@@ -111,6 +130,14 @@ func isBinary(ctx context.Context) bool {
 	return c != nil && c.binary
 }
 
+// Header implements [http.ResponseWriter].
+func (c *conn) Header() http.Header {
+	if c.unheard != nil {
+		return c.unheard
+	}
+	return c.ResponseWriter.Header()
+}
+
 // Unwrap is for http.ResponseController.
 func (c *conn) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
@@ -118,6 +145,13 @@ func (c *conn) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 // time, up to what one write should have. HTTP/2 makes a frame of each write, and
 // a system call of each frame.
 func (c *conn) Write(p []byte) (int, error) {
+	if c.unheard != nil {
+		return len(p), nil
+	}
+	return c.write(p)
+}
+
+func (c *conn) write(p []byte) (int, error) {
 	if !c.gathers {
 		return c.ResponseWriter.Write(p)
 	}
@@ -157,13 +191,16 @@ func (c *conn) pass() error {
 	return err
 }
 
-// Flush sends what was written, unless flushes are held back. The protocol
-// library flushes after each message, which costs many times what encoding it
-// does.
+// Flush is how the protocol library flushes, after each message, which costs many
+// times what encoding it does; so it does nothing while flushes are held back.
 func (c *conn) Flush() {
-	if c.holding {
-		return
+	if !c.holding && c.unheard == nil {
+		c.flush()
 	}
+}
+
+// flush sends what was written.
+func (c *conn) flush() {
 	if c.pass() == nil {
 		_ = c.control.Flush()
 	}
@@ -177,7 +214,7 @@ func (c *conn) writeRaw(messages []byte, stall time.Duration) error {
 	for len(messages) > 0 {
 		n := min(gatherBytes, len(messages))
 		c.writeWithin(stall)
-		if _, err := c.Write(messages[:n]); err != nil {
+		if _, err := c.write(messages[:n]); err != nil {
 			return connect.Errorf(connect.CodeUnknown, "write messages: %v", err).WithCause(err) // as the library has it
 		}
 		messages = messages[n:]

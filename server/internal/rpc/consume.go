@@ -11,6 +11,9 @@ import (
 
 // ConsumeStream implements log.v1.Log.
 func (s *logService) ConsumeStream(ctx context.Context, req *logv1.ConsumeRequest, stream logv1connect.LogConsumeStreamServerStream) error {
+	if p := parkedOf(ctx); p != nil {
+		return p.end(stream)
+	}
 	r, err := newReading(req, s.limits)
 	if err != nil {
 		return err
@@ -22,9 +25,10 @@ func (s *logService) ConsumeStream(ctx context.Context, req *logv1.ConsumeReques
 	if err != nil {
 		return err
 	}
-	f := &following{service: s, log: log, reading: r, stream: stream, conn: connOf(ctx)}
+	f := &following{service: s, log: log, reading: r, req: req, conn: connOf(ctx)}
+	f.out = newSender(f.conn, stream, &f.reading, s.limits)
 	defer f.release()
-	return s.whileReading(ctx, req, f.run(ctx))
+	return f.run(ctx)
 }
 
 // following is one ConsumeStream: it reads a stride, sends it, and waits when
@@ -33,15 +37,20 @@ type following struct {
 	reading
 	service *logService
 	log     commitlog.CommitLog
-	stream  logv1connect.LogConsumeStreamServerStream
+	req     *logv1.ConsumeRequest
+	out     sender
 	conn    *conn
 	stride  *[]byte // a tail that waits holds none
 	stood   bool    // it has stood at the tail before
 }
 
-// run returns nil when the stream is at its end: at until, or at the end of a
-// sealed log.
+// run returns nil when the stream is at its end, at until or at the end of a
+// sealed log, or when it has parked: then it is run again, elsewhere.
 func (f *following) run(ctx context.Context) error {
+	return f.service.whileReading(ctx, f.req, f.follow(ctx))
+}
+
+func (f *following) follow(ctx context.Context) error {
 	if err := f.begin(ctx, f.log); err != nil {
 		return err
 	}
@@ -62,6 +71,12 @@ func (f *following) run(ctx context.Context) error {
 		}
 		if !tail || f.next == f.until {
 			continue
+		}
+		if err := f.stand(); err != nil {
+			return err
+		}
+		if f.conn.park(f) {
+			return nil
 		}
 		err = f.wait(ctx)
 		if sealed, ok := errors.AsType[*commitlog.LogSealedError](err); ok {
@@ -88,94 +103,31 @@ func (f *following) step(ctx context.Context) (tail bool, err error) {
 		return false, err
 	}
 	*f.stride = run.Envelopes[:0] // it may be larger than it was
-	if f.next, err = f.send(run); err != nil {
+	if f.next, err = f.out.send(run); err != nil {
 		return false, err
 	}
 	return run.Tail, nil
 }
 
-// send sends a run and returns the offset from which to go on.
-func (f *following) send(run commitlog.Run) (next uint64, err error) {
-	binary := f.conn != nil && f.conn.binary
-	switch {
-	case f.records > 0:
-		return f.sendBatches(run, binary)
-	case binary:
-		return run.Next, f.sendStored(run)
-	}
-	return run.Next, singleResponses(run, f.sendOne)
-}
-
-// sendBatches sends the run in responses of as many records as were asked for.
-// What is left at its end is read again, with what follows it.
-func (f *following) sendBatches(run commitlog.Run, binary bool) (next uint64, err error) {
-	first := run.First
-	for run.First < run.Next {
-		batch, rest, err := run.Cut(f.records)
-		if err != nil {
-			return 0, err
-		}
-		if batch.Next-batch.First < uint64(f.records) && batch.First > first && !batch.Tail && batch.Next < f.until {
-			break
-		}
-		res, err := batchResponse(batch, binary)
-		if err != nil {
-			return 0, err
-		}
-		if err := f.sendOne(res, rest.First == rest.Next); err != nil {
-			return 0, err
-		}
-		run = rest
-	}
-	return run.First, nil
-}
-
-// sendStored sends the run as it is stored. Nothing is compressed: that costs
-// many times what sending a record does, and a client that wants it reads in
-// batches.
-func (f *following) sendStored(run commitlog.Run) error {
-	stored, rest, err := storedResponses(run)
-	if err != nil {
-		return err
-	}
-	if len(stored) > 0 {
-		f.conn.hold(true)
-		if err := f.stream.SendHeaders(); err != nil {
-			return err
-		}
-		if err := f.conn.writeRaw(stored, f.service.limits.Stall); err != nil {
-			return err
-		}
-	}
-	return singleResponses(rest, f.sendOne)
-}
-
-// sendOne sends a response, and flushes it if it is the last that is ready.
-func (f *following) sendOne(res *logv1.ConsumeResponse, last bool) error {
-	if f.conn != nil {
-		f.conn.hold(!last)
-		f.conn.writeWithin(f.service.limits.Stall)
-	}
-	return f.stream.Send(res)
-}
-
-// wait returns when the record at next exists. Meanwhile the stream costs no
-// buffer and its client no deadline, and what has been sent is flushed.
-func (f *following) wait(ctx context.Context) error {
+// stand is at the tail: what was sent is flushed, and from here on the stream
+// costs no buffer and its client no deadline.
+func (f *following) stand() error {
 	f.release()
-	if err := f.stream.SendHeaders(); err != nil {
+	if f.stood {
+		return nil
+	}
+	f.stood = true
+	if err := f.out.headers(); err != nil {
 		return err
 	}
-	if f.conn != nil { // of what was sent, all is flushed
-		f.conn.hold(false)
-		f.conn.Flush()
+	if f.heartbeat > 0 {
+		return f.beat()
 	}
-	if f.heartbeat > 0 && !f.stood {
-		f.stood = true
-		if err := f.beat(); err != nil {
-			return err
-		}
-	}
+	return nil
+}
+
+// wait returns when the record at next exists.
+func (f *following) wait(ctx context.Context) error {
 	for {
 		if f.conn != nil {
 			f.conn.writeWithin(0)
@@ -192,12 +144,12 @@ func (f *following) wait(ctx context.Context) error {
 
 // waitOnce waits for the record at next, or until a heartbeat is due.
 func (f *following) waitOnce(ctx context.Context) (came bool, err error) {
-	due := ctx
-	if f.heartbeat > 0 {
-		var cancel context.CancelFunc
-		due, cancel = context.WithTimeout(ctx, f.heartbeat)
-		defer cancel()
+	if f.heartbeat == 0 {
+		_, err = f.log.Wait(ctx, f.next)
+		return err == nil, err
 	}
+	due, cancel := context.WithTimeout(ctx, f.heartbeat)
+	defer cancel()
 	_, err = f.log.Wait(due, f.next)
 	if err != nil && due.Err() != nil && ctx.Err() == nil && errors.Is(err, due.Err()) {
 		return false, nil
@@ -209,8 +161,7 @@ func (f *following) waitOnce(ctx context.Context) (came bool, err error) {
 // records that the stream has yet to send: a client may resume at what it was
 // told.
 func (f *following) beat() error {
-	next := min(f.next, f.log.Bounds().Next)
-	return f.sendOne(&logv1.ConsumeResponse{NextOffset: &next}, true)
+	return f.out.beat(min(f.next, f.log.Bounds().Next))
 }
 
 func (f *following) release() {

@@ -100,7 +100,7 @@ func isWrite(procedure string) bool {
 // of the reads for those that receive. Unary calls run on.
 func (s *Server) admit(next connect.ServerFunc) connect.ServerFunc {
 	return func(ctx context.Context, spec connect.Spec, stream connect.ServerStream) error {
-		if s.Draining() && !isHealth(spec.Procedure) {
+		if s.Draining() && !isHealth(spec.Procedure) && parkedOf(ctx) == nil {
 			return draining()
 		}
 		switch spec.StreamType {

@@ -74,16 +74,6 @@ func singleResponses(run commitlog.Run, send func(res *logv1.ConsumeResponse, la
 	return nil
 }
 
-// storedResponses returns how much of a run may be sent as it is: all but its
-// last record if that reached the tail, whose response says so.
-func storedResponses(run commitlog.Run) (stored []byte, rest commitlog.Run, err error) {
-	if !run.Tail {
-		return run.Envelopes, commitlog.Run{}, nil
-	}
-	before, rest, err := run.Cut(int(run.Next - run.First - 1))
-	return before.Envelopes, rest, err
-}
-
 // ackResponse returns an ack as a message.
 func ackResponse(a commitlog.Ack) *logv1.ProduceResponse {
 	return &logv1.ProduceResponse{
