@@ -29,8 +29,8 @@ type conn struct {
 	reads    *time.Timer
 	writes   *time.Timer
 
-	parked  *parked     // the stream that the protocol library has returned from
-	unheard http.Header // not nil: what the library writes is dropped
+	parked *parked // the stream that the protocol library has returned from
+	deaf   bool    // what the library writes is dropped
 
 	mu   sync.Mutex // guards over, and control against its use afterwards
 	over bool       // the handler has returned
@@ -50,37 +50,52 @@ func (c *calls) wait() {
 	defer c.hold.Unlock()
 }
 
-// withConn lends handlers their request's conn. What the requests take counts
-// against the memory.
-func withConn(next http.Handler, running *calls, memory *budget, limits Limits) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		running.hold.RLock()
-		defer running.hold.RUnlock()
-		running.count.Add(1)
-		defer running.count.Add(-1)
-		c := newConn(w, r)
-		w.Header().Set("Cache-Control", "no-store") // a handler that knows better says so
-		most := limits.messageBytes()
-		if isJSON(r) {
-			most = limits.jsonBytes()
-		}
-		c.intake = newIntake(r, memory, int64(most), c.stopReading)
-		defer c.end()
-		body := r.Body
-		r = r.WithContext(context.WithValue(r.Context(), connKey{}, c))
-		r.Body = c.intake
-		next.ServeHTTP(c, r)
-		if c.parked != nil {
-			c.followOn(next, r)
-		}
-		_ = c.pass() // as a failed flush
-		c.drain(r, body, int64(most))
-	})
+func (c *calls) begin() {
+	c.hold.RLock()
+	c.count.Add(1)
 }
 
-func newConn(w http.ResponseWriter, r *http.Request) *conn {
+func (c *calls) end() {
+	c.count.Add(-1)
+	c.hold.RUnlock()
+}
+
+// A lender lends handlers their request's conn. What the requests take counts
+// against the memory.
+type lender struct {
+	next    http.Handler
+	running *calls
+	memory  *budget
+	limits  Limits
+}
+
+// ServeHTTP implements [http.Handler].
+func (l *lender) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c, r := l.lend(w, r)
+	defer l.end(c)
+	l.next.ServeHTTP(c, r)
+	if p := c.parked; p != nil {
+		p.leave(r.Context())
+		p.err = p.follow(p.ctx)
+		p.comeBack(l.next, r)
+	}
+	c.finish(r)
+}
+
+// end is after a request, however it went.
+func (l *lender) end(c *conn) {
+	c.end()
+	l.running.end()
+}
+
+// lend returns a request's conn, and the request with it. It is not inlined: what
+// it has on the stack would stay there while a tail waits.
+//
+//go:noinline
+func (l *lender) lend(w http.ResponseWriter, r *http.Request) (*conn, *http.Request) {
+	l.running.begin()
 	get := r.Method == http.MethodGet
-	return &conn{
+	c := &conn{
 		ResponseWriter: w,
 		control:        http.NewResponseController(w),
 		get:            get,
@@ -88,6 +103,23 @@ func newConn(w http.ResponseWriter, r *http.Request) *conn {
 		gzip:           takesGzip(r.Header),
 		timed:          hasTimeout(r.Header),
 	}
+	w.Header().Set("Cache-Control", "no-store") // a handler that knows better says so
+	most := l.limits.messageBytes()
+	if isJSON(r) {
+		most = l.limits.jsonBytes()
+	}
+	c.intake = newIntake(r, l.memory, int64(most), c.stopReading)
+	r = r.WithContext(context.WithValue(r.Context(), connKey{}, c))
+	r.Body = c.intake
+	return c, r
+}
+
+// finish is behind the handlers.
+//
+//go:noinline
+func (c *conn) finish(r *http.Request) {
+	_ = c.pass() // as a failed flush
+	c.drain(r)
 }
 
 // drainTime is how long the rest of a refused request may take to arrive.
@@ -97,12 +129,12 @@ const drainTime = time.Second
 // one that is too large is. Over HTTP/2 the server would otherwise reset the
 // stream, and clients that are still sending, curl among them, lose the answer.
 // Over HTTP/1.1 net/http does the same.
-func (c *conn) drain(r *http.Request, body io.Reader, most int64) {
+func (c *conn) drain(r *http.Request) {
 	if kind := r.Header.Get("Content-Type"); r.ProtoMajor != 2 || strings.Contains(kind, "+") || strings.HasPrefix(kind, "application/grpc") {
 		return
 	}
 	if c.control.SetReadDeadline(time.Now().Add(drainTime)) == nil {
-		_, _ = io.CopyN(io.Discard, body, 2*most)
+		_, _ = io.CopyN(io.Discard, c.intake.ReadCloser, 2*c.intake.most)
 	}
 }
 
@@ -118,7 +150,7 @@ func (c *conn) end() {
 	c.over = true
 }
 
-// connOf returns the conn that withConn lent.
+// connOf returns the conn that a [lender] lent.
 func connOf(ctx context.Context) *conn {
 	c, _ := ctx.Value(connKey{}).(*conn)
 	return c
@@ -132,8 +164,8 @@ func isBinary(ctx context.Context) bool {
 
 // Header implements [http.ResponseWriter].
 func (c *conn) Header() http.Header {
-	if c.unheard != nil {
-		return c.unheard
+	if c.deaf {
+		return http.Header{}
 	}
 	return c.ResponseWriter.Header()
 }
@@ -145,7 +177,7 @@ func (c *conn) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 // time, up to what one write should have. HTTP/2 makes a frame of each write, and
 // a system call of each frame.
 func (c *conn) Write(p []byte) (int, error) {
-	if c.unheard != nil {
+	if c.deaf {
 		return len(p), nil
 	}
 	return c.write(p)
@@ -194,7 +226,7 @@ func (c *conn) pass() error {
 // Flush is how the protocol library flushes, after each message, which costs many
 // times what encoding it does; so it does nothing while flushes are held back.
 func (c *conn) Flush() {
-	if !c.holding && c.unheard == nil {
+	if !c.holding && !c.deaf {
 		c.flush()
 	}
 }

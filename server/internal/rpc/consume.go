@@ -28,7 +28,7 @@ func (s *logService) ConsumeStream(ctx context.Context, req *logv1.ConsumeReques
 	f := &following{service: s, log: log, reading: r, req: req, conn: connOf(ctx)}
 	f.out = newSender(f.conn, stream, &f.reading, s.limits)
 	defer f.release()
-	return f.run(ctx)
+	return s.whileReading(ctx, req, f.follow(ctx))
 }
 
 // following is one ConsumeStream: it reads a stride, sends it, and waits when
@@ -41,16 +41,14 @@ type following struct {
 	out     sender
 	conn    *conn
 	stride  *[]byte // a tail that waits holds none
+	undue   func()  // ends the context of a wait for a heartbeat
 	stood   bool    // it has stood at the tail before
 }
 
-// run returns nil when the stream is at its end, at until or at the end of a
-// sealed log, or when it has parked: then it is run again, elsewhere.
-func (f *following) run(ctx context.Context) error {
-	return f.service.whileReading(ctx, f.req, f.follow(ctx))
-}
-
-func (f *following) follow(ctx context.Context) error {
+// follow returns nil when the stream is at its end, at until or at the end of a
+// sealed log, or when it has parked: then it is to be called again, elsewhere.
+func (f *following) follow(ctx context.Context) (err error) {
+	defer recovered(&err)
 	if err := f.begin(ctx, f.log); err != nil {
 		return err
 	}
@@ -78,14 +76,9 @@ func (f *following) follow(ctx context.Context) error {
 		if f.conn.park(f) {
 			return nil
 		}
-		err = f.wait(ctx)
-		if sealed, ok := errors.AsType[*commitlog.LogSealedError](err); ok {
-			if sealed.Next <= f.next {
-				return nil
-			}
-			continue // the last records came with the seal
-		}
-		if err != nil {
+		due := f.due(ctx)
+		_, err = f.log.Wait(due, f.next)
+		if over, err := f.woken(ctx, due, err); over || err != nil {
 			return err
 		}
 	}
@@ -126,35 +119,38 @@ func (f *following) stand() error {
 	return nil
 }
 
-// wait returns when the record at next exists.
-func (f *following) wait(ctx context.Context) error {
-	for {
-		if f.conn != nil {
-			f.conn.writeWithin(0)
-		}
-		came, err := f.waitOnce(ctx)
-		if came || err != nil {
-			return err
-		}
-		if err := f.beat(); err != nil {
-			return err
-		}
+// due returns the context of a wait, which ends when a heartbeat is due. Nothing
+// bounds the client's time meanwhile.
+//
+//go:noinline
+func (f *following) due(ctx context.Context) context.Context {
+	if f.conn != nil {
+		f.conn.writeWithin(0)
 	}
+	if f.heartbeat > 0 {
+		ctx, f.undue = context.WithTimeout(ctx, f.heartbeat)
+	}
+	return ctx
 }
 
-// waitOnce waits for the record at next, or until a heartbeat is due.
-func (f *following) waitOnce(ctx context.Context) (came bool, err error) {
-	if f.heartbeat == 0 {
-		_, err = f.log.Wait(ctx, f.next)
-		return err == nil, err
+// woken judges the end of a wait: the record at next exists, a heartbeat is due
+// and is sent, or the stream is over.
+//
+//go:noinline
+func (f *following) woken(ctx, due context.Context, err error) (over bool, failed error) {
+	if f.undue != nil {
+		defer f.undue()
 	}
-	due, cancel := context.WithTimeout(ctx, f.heartbeat)
-	defer cancel()
-	_, err = f.log.Wait(due, f.next)
-	if err != nil && due.Err() != nil && ctx.Err() == nil && errors.Is(err, due.Err()) {
+	if err == nil {
 		return false, nil
 	}
-	return err == nil, err
+	if sealed, ok := errors.AsType[*commitlog.LogSealedError](err); ok {
+		return sealed.Next <= f.next, nil // the last records came with the seal
+	}
+	if f.undue != nil && due.Err() != nil && ctx.Err() == nil && errors.Is(err, due.Err()) {
+		return false, f.beat()
+	}
+	return false, err
 }
 
 // beat tells a client that hears nothing where the tail is. It never tells of

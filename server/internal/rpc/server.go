@@ -130,7 +130,7 @@ func New(engine commitlog.Engine, opts Options) (*Server, error) {
 	if opts.CheckHost {
 		handler = checkHost(handler, opts.ListenHost)
 	}
-	handler = withConn(handler, &s.running, &budget{limit: int64(s.limits.RequestMemory)}, s.limits)
+	handler = &lender{handler, &s.running, &budget{limit: int64(s.limits.RequestMemory)}, s.limits}
 	if len(opts.AllowOrigins) > 0 {
 		handler = pages.mark(handler)
 	}
