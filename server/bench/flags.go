@@ -40,11 +40,14 @@ type sizes struct {
 	segments [2]int // few and many
 
 	followers int // of one server, with nothing to get
-	window    int // records in flight of a pipelined producer; a multiple of 128
+	// rest is how long they have nothing to get before the server's memory is looked
+	// at again. Go's runtime collects by itself after two minutes at the latest.
+	rest   time.Duration
+	window int // records in flight of a pipelined producer; a multiple of 128
 }
 
 func fullSizes() sizes {
-	return sizes{logs: 10_000, read: 128 << 20, stream: 200_000, segments: [2]int{500, 4000}, followers: 10_000, window: 4096}
+	return sizes{logs: 10_000, read: 128 << 20, stream: 200_000, segments: [2]int{500, 4000}, followers: 10_000, rest: 150 * time.Second, window: 4096}
 }
 
 // What -rounds and -time are unless they are given.
@@ -123,7 +126,7 @@ func rowSet(ids string) map[string]bool {
 func (o *options) fill() {
 	rounds, each := fullRounds, fullTime
 	if o.quick {
-		rounds, each = quickRounds, quickTime
+		rounds, each, o.sizes.rest = quickRounds, quickTime, 0
 	}
 	if o.rounds == 0 {
 		o.rounds = rounds

@@ -114,7 +114,7 @@ func (p *planner) idle() {
 			if err != nil {
 				return err
 			}
-			f, err := wire.MeasureFollowing(ctx, own, server, p.o.bin, p.o.sizes.followers, p.o.rounds, idleTimes*p.o.time)
+			f, err := wire.MeasureFollowing(ctx, own, server, p.o.bin, p.o.sizes.followers, p.o.rounds, idleTimes*p.o.time, p.o.sizes.rest)
 			if errors.Is(err, peer.ErrUnavailable) {
 				f.Unavailable, err = err.Error(), nil
 			}

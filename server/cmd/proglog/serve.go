@@ -97,6 +97,7 @@ func (c *serveConfig) run(ctx context.Context, logger *slog.Logger) (err error) 
 func (c *serveConfig) serveUntil(ctx context.Context, server *rpc.Server, listener net.Listener, logger *slog.Logger) error {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
+	go giveBackAtRest(ctx)
 	select {
 	case err := <-served:
 		return errors.Join(err, server.Close())

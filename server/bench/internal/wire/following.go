@@ -19,9 +19,11 @@ type Following struct {
 	Name      string
 	Followers int
 	// Bytes is what a follower takes of the server's memory, from outside: what
-	// resident memory of its own it has more than without followers.
-	Bytes float64
-	// Idle is the share of one processor that the server uses meanwhile.
+	// resident memory of its own it has more than without followers. Rested is the
+	// same after a rest in which the runtime has collected what attaching them left
+	// behind, and given it back; 0: not measured.
+	Bytes, Rested float64
+	// Idle is the share of one processor that the server uses while it rests.
 	Idle float64
 	// Reach is the time from the beginning of a produce until the last follower
 	// has its record.
@@ -40,8 +42,8 @@ const (
 )
 
 // MeasureFollowing attaches followers to a server in a fresh directory, watches it
-// for a while, and appends a record in each round.
-func MeasureFollowing(ctx context.Context, dir, server, bin string, followers, rounds int, watch time.Duration) (f Following, err error) {
+// for a while, lets it rest, and appends a record in each round.
+func MeasureFollowing(ctx context.Context, dir, server, bin string, followers, rounds int, watch, rest time.Duration) (f Following, err error) {
 	f = Following{Name: server, Followers: followers}
 	load := peer.Load{Logs: 1, Writers: 1, Batch: 1, ValueBytes: 100}
 	var subject peer.Subject
@@ -58,12 +60,15 @@ func MeasureFollowing(ctx context.Context, dir, server, bin string, followers, r
 			err = closeErr
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, watch+time.Duration(rounds+4)*callLimit)
-	defer cancel()
-	return f, f.measure(ctx, subject.(*grpcSubject), rounds, watch)
+	// No deadline: followers have none, and it would travel.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(watch+rest+time.Duration(rounds+4)*callLimit, func() { cancel(context.DeadlineExceeded) })
+	defer late.Stop()
+	return f, f.measure(ctx, subject.(*grpcSubject), rounds, watch, rest)
 }
 
-func (f *Following) measure(ctx context.Context, s *grpcSubject, rounds int, watch time.Duration) error {
+func (f *Following) measure(ctx context.Context, s *grpcSubject, rounds int, watch, rest time.Duration) error {
 	batch := peer.NewBatch(0, 1, 100)
 	w := s.Writer(0, batch)
 	if _, err := w.Append(0); err != nil { // the first costs more
@@ -90,8 +95,13 @@ func (f *Following) measure(ctx context.Context, s *grpcSubject, rounds int, wat
 	if err := f.await(ctx, arrived); err != nil {
 		return err
 	}
-	if err := f.watch(ctx, s.process, before, watch); err != nil {
+	if f.Idle, f.Bytes, err = f.watch(ctx, s.process, before, watch); err != nil {
 		return err
+	}
+	if rest > 0 {
+		if f.Idle, f.Rested, err = f.watch(ctx, s.process, before, rest); err != nil {
+			return err
+		}
 	}
 	for range rounds {
 		began := time.Now()
@@ -153,27 +163,27 @@ func (f *Following) await(ctx context.Context, arrived <-chan error) error {
 	return nil
 }
 
-// watch measures the server while nothing happens. The time to watch is part of the
-// measurement: there is nothing to wait for.
-func (f *Following) watch(ctx context.Context, p *process.Process, before int64, watch time.Duration) error {
+// watch measures the server while nothing happens: the share of a processor that it
+// uses, and the bytes that it has for each follower then. The time to watch is part
+// of the measurement: there is nothing to wait for.
+func (f *Following) watch(ctx context.Context, p *process.Process, before int64, watch time.Duration) (idle, bytes float64, err error) {
 	began := time.Now()
 	first, err := p.CPU()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	timer := time.NewTimer(watch)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, 0, ctx.Err()
 	}
 	last, err := p.CPU()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	f.Idle = float64(last-first) / float64(time.Since(began))
+	idle = float64(last-first) / float64(time.Since(began))
 	after, _, err := p.Memory()
-	f.Bytes = float64(after-before) / float64(f.Followers)
-	return err
+	return idle, float64(after-before) / float64(f.Followers), err
 }
