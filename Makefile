@@ -161,7 +161,7 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 			name=$${name#func }
 			package=$$(dirname "$$file")
 			echo "fuzz: $$module/$${package#./} $$name for $(FUZZTIME)"
-			$(alone) $$module test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) "$$package" </dev/null
+			$(alone) $$module test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) -fuzzminimizetime=100x "$$package" </dev/null
 		done
 	done
 
