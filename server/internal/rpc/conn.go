@@ -23,6 +23,7 @@ type conn struct {
 	binary   bool    // its messages are protobuf's binary encoding
 	gzip     bool    // it takes messages of a stream compressed
 	timed    bool    // its client set a deadline
+	heard    bool    // its client wants to hear heartbeats
 	holding  bool    // flushes are held back
 	gathers  bool    // it is a stream, whose writes are gathered
 	gathered *[]byte // what was written and not passed on; nil: nothing
@@ -187,12 +188,13 @@ func (c *conn) write(p []byte) (int, error) {
 	if !c.gathers {
 		return c.ResponseWriter.Write(p)
 	}
-	if len(p) >= gatherBytes || c.gathered != nil && len(*c.gathered)+len(p) > gatherBytes {
+	most := c.mostGathered()
+	if len(p) >= most || c.gathered != nil && len(*c.gathered)+len(p) > most {
 		if err := c.pass(); err != nil {
 			return 0, err
 		}
 	}
-	if len(p) >= gatherBytes {
+	if len(p) >= most {
 		return c.ResponseWriter.Write(p)
 	}
 	if c.gathered == nil {
@@ -202,9 +204,22 @@ func (c *conn) write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// gatherBytes is how much is written at once. More is no faster: a frame of
-// HTTP/2 carries 16 KiB.
-const gatherBytes = 64 << 10
+const (
+	// gatherBytes is how much is written at once. More is no faster: a frame of
+	// HTTP/2 carries 16 KiB, unless the client takes larger ones.
+	gatherBytes = 64 << 10
+	// heardBytes is how much it is to a client that wants to hear heartbeats. It
+	// hears of a frame when it has all of it, and takes a connection on which it
+	// hears nothing for dead: a slow one must carry a frame well within that time.
+	heardBytes = 16 << 10
+)
+
+func (c *conn) mostGathered() int {
+	if c.heard {
+		return heardBytes
+	}
+	return gatherBytes
+}
 
 // gathers holds buffers of gatherBytes for streams that are writing; one that is
 // parked has none.
@@ -244,7 +259,7 @@ func (c *conn) flush() {
 // written at once has to be taken within the stall.
 func (c *conn) writeRaw(messages []byte, stall time.Duration) error {
 	for len(messages) > 0 {
-		n := min(gatherBytes, len(messages))
+		n := min(c.mostGathered(), len(messages))
 		c.writeWithin(stall)
 		if _, err := c.write(messages[:n]); err != nil {
 			return connect.Errorf(connect.CodeUnknown, "write messages: %v", err).WithCause(err) // as the library has it

@@ -26,6 +26,9 @@ func (s *logService) ConsumeStream(ctx context.Context, req *logv1.ConsumeReques
 		return err
 	}
 	f := &following{service: s, log: log, reading: r, req: req, conn: connOf(ctx)}
+	if f.conn != nil {
+		f.conn.heard = f.heartbeat > 0
+	}
 	f.out = newSender(f.conn, stream, &f.reading, s.limits)
 	defer f.release()
 	return s.whileReading(ctx, req, f.follow(ctx))
