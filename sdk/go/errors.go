@@ -57,6 +57,7 @@ type Error struct {
 	Incident string
 
 	permanent bool   // trying again cannot help, whatever the code says
+	status    int    // the HTTP status that came in the place of the server's answer; 0: none
 	behind    *Error // it was not looked at because of this failure before it
 	cause     error
 }

@@ -2,6 +2,7 @@ package proglog
 
 import (
 	"context"
+	"net/http"
 
 	"connectrpc.com/connect/v2"
 
@@ -25,11 +26,15 @@ func (p *Producer) run(s *producerStream) {
 	stop := context.AfterFunc(p.ctx, p.stir)
 	defer stop()
 	defer p.cancel()
-	p.learn()
-	p.openDoors()
 	for {
-		err := p.use(s)
-		if err = p.goOn(err); err != nil || p.finished() {
+		err := p.learn()
+		if err != nil {
+			s.cancel() // it is without a request so far
+			p.end(err)
+			return
+		}
+		p.openDoors()
+		if err = p.goOn(p.use(s)); err != nil || p.finished() {
 			p.end(err)
 			return
 		}
@@ -37,7 +42,6 @@ func (p *Producer) run(s *producerStream) {
 			p.end(err)
 			return
 		}
-		p.learn()
 	}
 }
 
@@ -58,10 +62,12 @@ func (p *Producer) stir() {
 
 // learn asks the server for its bounds, unless it has told them. One that does not
 // tell is taken to have the usual ones; one that knows no identities must not get
-// a record twice.
-func (p *Producer) learn() {
+// a record twice. An answer for good of something that is not the server comes back
+// as an error: nothing has to be sent to learn it, and what was not sent is known to
+// be in no log.
+func (p *Producer) learn() *Error {
 	if p.known { // only this goroutine sets it
-		return
+		return nil
 	}
 	res, e := p.ask(p.config.log)
 	if e != nil && e.Reason == ReasonLogNotFound {
@@ -70,12 +76,15 @@ func (p *Producer) learn() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if e != nil && e.status != 0 && e.permanent && p.ctx.Err() == nil {
+		return e
+	}
 	if e != nil {
 		p.known = e.FromServer && e.fate() == final
 		if e.FromServer && e.Code == CodeUnimplemented && !p.identity.chosen && len(p.flight) == 0 {
 			p.identity = identity{none: true}
 		}
-		return
+		return nil
 	}
 	p.known = true
 	if caps := res.GetCapabilities(); caps != nil && !caps.GetProducers() && !p.identity.chosen && len(p.flight) == 0 {
@@ -90,6 +99,7 @@ func (p *Producer) learn() {
 	lower(&p.limits.ValueBytes, uint64(limits.GetValueBytes()))
 	lower(&p.limits.Headers, uint64(limits.GetHeaders()))
 	lower(&p.limits.HeaderBytes, uint64(limits.GetHeaderBytes()))
+	return nil
 }
 
 // ask asks for the bounds of a log, once.
@@ -228,12 +238,23 @@ func (p *Producer) readAcks(s *producerStream) *Error {
 		if err := s.Receive(&res); isEOF(err) {
 			return p.cleanEnd()
 		} else if err != nil {
-			return translate(s.ctx, err)
+			return p.judgeStatus(translate(s.ctx, err))
 		}
 		if err := p.acknowledge(&res); err != nil {
 			return err
 		}
 	}
+}
+
+// judgeStatus takes back what a status of HTTP proves of a unary call: of a stream,
+// whoever answered may have passed on what was sent until then.
+func (p *Producer) judgeStatus(err *Error) *Error {
+	if err.status == 0 || err.status == http.StatusHTTPVersionNotSupported {
+		return err
+	}
+	e := *err
+	e.NothingAppended = false
+	return &e
 }
 
 // acknowledge takes the answer to the oldest batch in flight.

@@ -79,7 +79,7 @@ func (c *Client) produceShared(ctx context.Context, log string, records []Record
 		c.shared.h1 = true
 		c.shared.mu.Unlock()
 		return Ack{}, nil, false
-	case cause.FromServer, errors.Is(cause, ErrClosed):
+	case cause.FromServer, cause.status != 0, errors.Is(cause, ErrClosed):
 		return Ack{}, nil, false
 	}
 	own := *cause

@@ -85,6 +85,7 @@ func (e *Error) readDetail(ce *connect.Error) {
 // readStatus handles an answer of HTTP itself: of the server before it came to
 // the call, of a proxy, or of something else that listens at that address.
 func (e *Error) readStatus(status int) {
+	e.status = status
 	e.Message = fmt.Sprintf("the server answered HTTP %d %s", status, http.StatusText(status))
 	switch status {
 	case http.StatusHTTPVersionNotSupported:
@@ -97,8 +98,28 @@ func (e *Error) readStatus(status int) {
 		e.Code = CodeUnavailable
 	default:
 		e.permanent = true
-		e.NothingAppended = status >= 300 && status < 500
 	}
+	e.NothingAppended = e.NothingAppended || refusedByStatus(status)
+}
+
+// refusedByStatus says whether a unary call with this answer was answered in the
+// place of being passed on, so that nothing was appended. Of the statuses that are
+// not the server's own word these do: redirects, and those that refuse a caller, a
+// path, a method, a protocol or a size before anything looks at the request.
+//
+// A stream is passed on while it lasts: what was sent over it before the status came
+// may be in the log, whatever the status. Only a refusal of HTTP/1.1 itself (505)
+// comes before that. See judgeStatus.
+func refusedByStatus(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+		http.StatusMethodNotAllowed, http.StatusProxyAuthRequired,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+		http.StatusMisdirectedRequest, http.StatusUpgradeRequired,
+		http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge:
+		return true
+	}
+	return status >= 300 && status < 400
 }
 
 // readTransport judges a failure of the connection: did the request leave, and
