@@ -2,6 +2,7 @@ package proglog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -25,6 +26,11 @@ func (c *clientConfig) addHeaders(next connect.ClientFunc) connect.ClientFunc {
 		}
 		if c.token != nil {
 			token, err := c.token(ctx)
+			if err != nil && ctx.Err() != nil {
+				e := notSent(ctx)
+				e.cause = errors.Join(err, e.cause)
+				return nil, e
+			}
 			if err != nil {
 				e := refused(CodeUnauthenticated, ReasonUnspecified, "get a token: %v", err)
 				e.cause = err

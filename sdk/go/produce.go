@@ -43,9 +43,7 @@ func (c *Client) produce(ctx context.Context, field protowire.Number, records []
 		return Ack{}, outcome(invalid)
 	}
 	if ctx.Err() != nil {
-		e := translate(ctx, ctx.Err())
-		e.NothingAppended = true // it was not sent
-		return Ack{}, outcome(e)
+		return Ack{}, outcome(notSent(ctx))
 	}
 	if !config.alone && config.expected == nil && config.identity == nil {
 		ack, err, done := c.produceShared(ctx, config.log, records, size)
@@ -137,9 +135,7 @@ func (c *Client) recognises(ctx context.Context, log string) bool {
 func (c *Client) produceOnce(ctx context.Context, req produceRequest, records int) (Ack, *Error) {
 	ctx, _ = connect.NewClientContext(ctx)
 	if ctx.Err() != nil {
-		e := translate(ctx, ctx.Err())
-		e.NothingAppended = true // it was not sent
-		return Ack{}, e
+		return Ack{}, notSent(ctx)
 	}
 	var res logv1.ProduceResponse
 	if err := c.rpc.CallUnary(ctx, produceSpec(), req, &res); err != nil {

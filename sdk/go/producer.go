@@ -41,6 +41,7 @@ type Producer struct {
 	queued   int       // of senders: the last so many still wait
 	reserved int       // bytes of the records of those who were let in
 	learned  bool      // the server was asked for its bounds
+	opening  bool      // it gets a token for a stream, or asks the server for its bounds
 	known    bool      // the server told its bounds, or that it does not
 	limits   Limits    // the client's, or the server's where they are lower
 	identity identity  // of the batches to come
@@ -81,7 +82,14 @@ func (c *Client) NewProducer(ctx context.Context, opts ...ProducerOption) (*Prod
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("proglog: %w", err)
 	}
-	return c.newProducer(ctx, config)
+	p := c.newProducer(ctx, config)
+	first, err := p.openStream()
+	if err != nil {
+		p.cancel()
+		return nil, outcome(err)
+	}
+	go p.run(first)
+	return p, nil
 }
 
 func (c *producerConfig) validate() error {
@@ -98,26 +106,20 @@ func (c *producerConfig) validate() error {
 	return checkProducerID(c.identity.id)
 }
 
-// newProducer starts a producer whose options have been applied.
-func (c *Client) newProducer(ctx context.Context, config producerConfig) (*Producer, error) {
+// newProducer makes a producer whose options have been applied. It has to run.
+func (c *Client) newProducer(ctx context.Context, config producerConfig) *Producer {
 	config.batchRecords = min(config.batchRecords, c.limits.BatchRecords)
 	config.batchBytes = min(config.batchBytes, c.limits.BatchBytes)
 	ctx, cancel := c.life.join(ctx)
 	p := &Producer{
 		c: c, config: config, ctx: ctx, cancel: cancel, done: make(chan struct{}), limits: c.limits,
-		identity: config.identity, window: config.batches, backoff: backoff{policy: c.retry},
+		identity: config.identity, window: config.batches, backoff: backoff{policy: c.retry}, opening: true,
 	}
 	if !p.identity.none {
 		p.window = min(p.window, dedupAcks)
 	}
 	p.wake.L = &p.mu
-	first, err := p.openStream()
-	if err != nil {
-		cancel()
-		return nil, outcome(err)
-	}
-	go p.run(first)
-	return p, nil
+	return p
 }
 
 // Send takes a record, of which it keeps a copy, and returns at once unless too

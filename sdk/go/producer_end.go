@@ -102,9 +102,7 @@ func (p *Producer) awaitWork() *Error {
 
 // left is the error of a producer whose context ended while no stream was open.
 func (p *Producer) left() *Error {
-	e := translate(p.ctx, p.ctx.Err())
-	e.NothingAppended = true
-	return e
+	return notSent(p.ctx)
 }
 
 // finished says that no more records will come and none is undecided.

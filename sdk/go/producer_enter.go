@@ -41,9 +41,7 @@ func (p *Producer) enter(ctx context.Context, weight int) (leave func(), err *Er
 		return func() { p.leave(s) }, nil
 	default:
 		p.leave(s)
-		e := translate(ctx, ctx.Err())
-		e.NothingAppended = true
-		return nil, e
+		return nil, notSent(ctx)
 	}
 }
 

@@ -20,37 +20,54 @@ type producerStream struct {
 	cancel context.CancelFunc
 }
 
-// run is the life of a producer: streams, one after the other.
-func (p *Producer) run(s *producerStream) {
+// run is the life of a producer: streams, one after the other. The first may be
+// open already.
+func (p *Producer) run(first *producerStream) {
 	defer close(p.done)
 	stop := context.AfterFunc(p.ctx, p.stir)
 	defer stop()
 	defer p.cancel()
-	for {
-		err := p.learn()
-		if err != nil {
-			s.cancel() // it is without a request so far
-			p.end(err)
-			return
+	for stream := first; ; stream = nil {
+		s, err := p.prepare(stream)
+		if err == nil {
+			err = p.goOn(p.use(s))
 		}
-		p.openDoors()
-		if err = p.goOn(p.use(s)); err != nil || p.finished() {
-			p.end(err)
-			return
-		}
-		if s, err = p.openStream(); err != nil {
+		if err != nil || p.finished() {
 			p.end(err)
 			return
 		}
 	}
 }
 
-// openDoors lets records in, once the server was asked.
-func (p *Producer) openDoors() {
+// prepare opens a stream, unless there is one, asks the server for its bounds, and
+// lets records in.
+func (p *Producer) prepare(s *producerStream) (_ *producerStream, err *Error) {
+	p.mu.Lock()
+	p.opening = true
+	p.mu.Unlock()
+	if s == nil {
+		s, err = p.openStream()
+	}
+	if err == nil {
+		if err = p.learn(); err != nil {
+			s.cancel() // it is without a request so far
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.learned = true
-	p.makeRoom()
+	p.opening = false
+	if err == nil {
+		p.learned = true
+		p.makeRoom()
+	}
+	return s, err
+}
+
+// isOpening says whether it still waits for what comes before a stream.
+func (p *Producer) isOpening() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.opening
 }
 
 // stir wakes whoever waits for something to do.

@@ -40,10 +40,8 @@ type sharedStream struct {
 // produceShared sends records with those of other calls. Unless it is done, the
 // request has to go alone: to get an answer of its own.
 func (c *Client) produceShared(ctx context.Context, log string, records []Record, size int) (ack Ack, failure error, done bool) {
-	s, err := c.enterShared(log)
-	if err != nil {
-		return Ack{}, outcome(err), true
-	} else if s == nil {
+	s := c.enterShared(log)
+	if s == nil {
 		return Ack{}, nil, false
 	}
 	defer c.leaveShared(log, s)
@@ -88,11 +86,11 @@ func (c *Client) produceShared(ctx context.Context, log string, records []Record
 }
 
 // enterShared returns the stream of a log, for one call; nil if there can be none.
-func (c *Client) enterShared(log string) (*sharedStream, *Error) {
+func (c *Client) enterShared(log string) *sharedStream {
 	c.shared.mu.Lock()
 	defer c.shared.mu.Unlock()
 	if c.shared.h1 || c.shared.closed {
-		return nil, nil
+		return nil
 	}
 	s := c.shared.open[log]
 	if s != nil {
@@ -109,14 +107,12 @@ func (c *Client) enterShared(log string) (*sharedStream, *Error) {
 		if c.retry.Attempts == 1 {
 			patience = 0
 		}
-		p, err := c.newProducer(context.Background(), producerConfig{
+		p := c.newProducer(context.Background(), producerConfig{
 			log: log, batchRecords: c.limits.BatchRecords, batchBytes: c.limits.BatchBytes,
 			batches: sharedBatches, bytes: sharedBytes, identity: newIdentity(), giveUp: patience,
 		})
-		if err != nil {
-			e, _ := errors.AsType[*Error](err)
-			return nil, e
-		}
+		// Outside of the lock: a token may be long in coming.
+		go p.run(nil)
 		s = &sharedStream{producer: p}
 		c.shared.open[log] = s
 	}
@@ -124,7 +120,7 @@ func (c *Client) enterShared(log string) (*sharedStream, *Error) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	return s, nil
+	return s
 }
 
 // leaveShared ends the use of a stream by one call. The last one leaves a stream
@@ -136,6 +132,13 @@ func (c *Client) leaveShared(log string, s *sharedStream) {
 	switch {
 	case s.users > 0:
 	case c.shared.closed:
+		s.producer.cancel()
+	case s.producer.isOpening():
+		// Nobody waits for it any more, and it may hang, in the source of tokens
+		// for one: whoever comes next begins anew.
+		if c.shared.open[log] == s {
+			delete(c.shared.open, log)
+		}
 		s.producer.cancel()
 	case s.timer == nil:
 		s.timer = time.AfterFunc(c.shared.idle, func() { c.closeIdle(log, s) })

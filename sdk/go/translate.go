@@ -55,6 +55,13 @@ func translate(ctx context.Context, err error) *Error {
 	return e
 }
 
+// notSent is the error of a write whose context ended before anything was sent.
+func notSent(ctx context.Context) *Error {
+	e := translate(ctx, ctx.Err())
+	e.NothingAppended = true
+	return e
+}
+
 // readDetail takes the typed detail of an error that the server raised.
 func (e *Error) readDetail(ce *connect.Error) {
 	for _, d := range ce.Details() {
