@@ -25,7 +25,8 @@ const cursorBytes = 64 << 10
 //	}
 //
 // Two readers that use one cursor do not overwrite each other: the one whose
-// place is out of date gets [ReasonOffsetMismatch] from Commit.
+// place is out of date gets [ReasonOffsetMismatch] from Commit, every time, until it
+// has read the other's place with Get, or begun anew with Restart.
 type Cursor struct {
 	c         *Client
 	log, name string
@@ -35,7 +36,9 @@ type Cursor struct {
 	loaded bool
 	at     uint64 // the next offset of the cursor's log
 	place  Place
-	dirty  bool // place was set since it was stored
+	dirty  bool   // place was set since it was stored
+	stale  error  // somebody else has moved it since it was loaded
+	untold []byte // what was sent to be stored at at, and nobody told whether it is
 }
 
 // Place is where a reader goes on.
@@ -105,6 +108,7 @@ func (c *Cursor) Restart(ctx context.Context) (Place, error) {
 	if err := c.load(ctx); err != nil {
 		return Place{}, err
 	}
+	c.dirty = false
 	info, err := c.c.DescribeLog(ctx, c.log)
 	if err != nil {
 		return Place{}, fmt.Errorf("cursor %q: describe the log it is on: %w", c.name, err)
@@ -114,19 +118,53 @@ func (c *Cursor) Restart(ctx context.Context) (Place, error) {
 }
 
 // Commit stores what was set since the last time. When it returns, a reader that
-// begins anew, anywhere, begins there.
+// begins anew, anywhere, begins there. A cursor that was set without [Cursor.Get]
+// stores its place only if none is stored yet; otherwise it is out of date.
 func (c *Cursor) Commit(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.dirty {
 		return nil
 	}
-	if !c.loaded {
-		offset := c.place.Offset
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	value, err := json.Marshal(storedPlace{c.place.LogID, c.place.Offset, c.writer})
+	if err != nil {
+		return fmt.Errorf("cursor %q: %w", c.name, err)
+	}
+	err = c.store(ctx, value)
+	if ReasonOf(err) == ReasonOffsetMismatch && c.untold != nil && c.stored(ctx, c.untold) {
+		c.at, c.untold = c.at+1, nil // by itself, the last time
+		err = c.store(ctx, value)
+	}
+	switch {
+	case err == nil:
+		c.dirty = false
+		return nil
+	case ReasonOf(err) == ReasonOffsetMismatch:
+		c.stale = fmt.Errorf("cursor %q: somebody else has moved it: %w", c.name, err)
+		return c.stale
+	}
+	return c.explain("store a place in it", "produce to", err)
+}
+
+// prepare finds out where to store a place, and of which log it is.
+func (c *Cursor) prepare(ctx context.Context) error {
+	if !c.loaded && c.stale == nil {
+		set := c.place
 		if err := c.load(ctx); err != nil {
 			return err
 		}
-		c.place.Offset = offset
+		if c.place.LogID != "" {
+			e := refused(CodeAborted, ReasonOffsetMismatch, "a place is stored in it that was not read")
+			e.NextOffset = c.at
+			c.loaded, c.stale = false, fmt.Errorf("cursor %q: %w", c.name, outcome(e))
+		}
+		c.place = set
+	}
+	if c.stale != nil {
+		return c.stale
 	}
 	if c.place.LogID == "" {
 		info, err := c.c.DescribeLog(ctx, c.log)
@@ -135,24 +173,23 @@ func (c *Cursor) Commit(ctx context.Context) error {
 		}
 		c.place.LogID = info.ID
 	}
-	value, err := json.Marshal(storedPlace{c.place.LogID, c.place.Offset, c.writer})
-	if err != nil {
-		return fmt.Errorf("cursor %q: %w", c.name, err)
-	}
-	ack, err := c.c.Produce(ctx, Record{Value: value}, InLog(c.name), ExpectOffset(c.at))
-	if errors.Is(err, ErrOutcomeUnknown) && c.stored(ctx, value) {
-		c.at, c.dirty = c.at+1, false
-		return nil
-	}
-	if err != nil {
-		if ReasonOf(err) == ReasonOffsetMismatch {
-			c.loaded = false
-			return fmt.Errorf("cursor %q: somebody else has moved it: %w", c.name, err)
-		}
-		return c.explain("store a place in it", "produce to", err)
-	}
-	c.at, c.dirty = ack.NextOffset, false
 	return nil
+}
+
+// store appends a place, if nobody else has since the cursor was loaded.
+func (c *Cursor) store(ctx context.Context, value []byte) error {
+	ack, err := c.c.Produce(ctx, Record{Value: value}, InLog(c.name), ExpectOffset(c.at))
+	switch {
+	case err == nil:
+		c.at, c.untold = ack.NextOffset, nil
+	case !errors.Is(err, ErrOutcomeUnknown):
+	case c.stored(ctx, value):
+		c.at, c.untold = c.at+1, nil
+		return nil
+	default:
+		c.untold = value
+	}
+	return err
 }
 
 // stored looks whether a record of which nobody told is there.
@@ -188,6 +225,7 @@ func (c *Cursor) load(ctx context.Context) error {
 		}
 	}
 	c.place, c.at, c.loaded = place, at, true
+	c.stale, c.untold = nil, nil
 	return nil
 }
 
