@@ -77,9 +77,10 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	c.shared = sharing{open: make(map[string]*sharedStream), idle: sharedIdle}
 	c.identities.free = make(map[string][]identity)
 	c.conns.dialed.open = make(map[*dialedConn]struct{})
-	c.conns.make = func() (*http.Client, func()) {
+	c.conns.make = func(again bool) (*http.Client, func()) {
 		if config.httpClient != nil {
-			return config.wrapped(config.httpClient), func() {}
+			hc, closeIdle := c.conns.ofCaller(config.httpClient, again)
+			return config.wrapped(hc), closeIdle
 		}
 		transport := newTransport(base.Scheme, config.tls, c.conns.track(dialer()))
 		return config.wrapped(&http.Client{Transport: transport}), transport.CloseIdleConnections

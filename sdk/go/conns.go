@@ -11,7 +11,7 @@ import (
 // given up by its transport before it has pinged it; whoever noticed sooner leaves
 // it, with all that is on it, for a new one.
 type conns struct {
-	make func() (hc *http.Client, closeIdle func())
+	make func(again bool) (hc *http.Client, closeIdle func())
 	dialed
 
 	mu         sync.Mutex
@@ -32,7 +32,34 @@ func (c *conns) renew(failed int) {
 		c.closeIdle()
 	}
 	c.generation++
-	c.client, c.closeIdle = c.make()
+	c.client, c.closeIdle = c.make(c.generation > 1)
+}
+
+// ofCaller returns the caller's HTTP client; when its connections failed, one with a
+// copy of its transport, which has none of them. A transport of another kind cannot
+// be copied, and has to notice by itself that a connection is dead.
+func (c *conns) ofCaller(hc *http.Client, again bool) (_ *http.Client, closeIdle func()) {
+	if !again {
+		return hc, func() {}
+	}
+	hc.CloseIdleConnections()
+	rt := hc.Transport
+	if rt == nil {
+		rt = http.DefaultTransport
+	}
+	transport, ok := rt.(*http.Transport)
+	if !ok {
+		return hc, func() {}
+	}
+	transport = transport.Clone()
+	// A dialer of the caller's own is what decides on HTTP/2 elsewhere, so none is
+	// put where there was none.
+	if transport.DialContext != nil {
+		transport.DialContext = c.track(transport.DialContext)
+	}
+	renewed := *hc
+	renewed.Transport = transport
+	return &renewed, transport.CloseIdleConnections
 }
 
 func (c *conns) current() (hc *http.Client, generation int) {
@@ -43,7 +70,7 @@ func (c *conns) current() (hc *http.Client, generation int) {
 
 // close ends all connections that the client made, also those in use: one whose
 // other side does not read any more would wait to tell it of the end. Those of the
-// caller's own HTTP client are the caller's.
+// caller's own HTTP client are the caller's; not so those of a copy of it.
 func (c *conns) close() {
 	c.dialed.close()
 	c.mu.Lock()

@@ -49,6 +49,10 @@ func (o clientOption) applyClient(c *clientConfig) { o(c) }
 // It has to speak HTTP/2 if producers are used: to an http:// address by prior
 // knowledge, which [http.Transport] does when its Protocols say so. Redirects are not
 // followed, whatever it does with them elsewhere. Its connections stay its own.
+//
+// When a follower misses heartbeats, those that are idle are closed, and what comes
+// goes out by a copy of its [http.Transport]. A transport of another kind is used on:
+// it has to notice by itself that a connection is dead, by pings for one.
 func WithHTTPClient(hc *http.Client) Option {
 	return clientOption(func(c *clientConfig) {
 		c.httpClient = hc

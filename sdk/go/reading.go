@@ -212,6 +212,9 @@ func (r *reading) end(ctx context.Context, err error) (ended bool, failure *Erro
 // as long as it should. It returns the error that ends it.
 func (r *reading) resume(ctx context.Context, err *Error) *Error {
 	if ctx.Err() != nil {
+		if err.fate() == passing && !err.FromServer {
+			return translate(ctx, ctx.Err()) // the end came upon a loss
+		}
 		return err
 	}
 	if err.Reason == ReasonOffsetTrimmed && err.FirstOffset > r.next &&
