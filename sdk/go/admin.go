@@ -2,6 +2,7 @@ package proglog
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -92,49 +93,88 @@ func Sealed() LogSetting {
 }
 
 // PutLog makes a log if there is none of that name, and changes its settings.
-// What is not set stays as it is. It can be repeated.
+// What is not set stays as it is. It can be repeated. created says that this call made
+// the log; false, that there was one, or that the answer which would have told was lost.
 func (c *Client) PutLog(ctx context.Context, name string, settings ...LogSetting) (info LogInfo, created bool, err error) {
+	info, made, err := c.putLog(ctx, name, settings)
+	return info, made == madeHere, err
+}
+
+// making is what is known of who made a log.
+type making int
+
+const (
+	madeBefore making = iota // there was one when the call began
+	madeHere                 // by this call
+	madeSince                // by this call, or by somebody else meanwhile
+)
+
+func (c *Client) putLog(ctx context.Context, name string, settings []LogSetting) (info LogInfo, made making, err error) {
 	if err := checkLogName(name); err != nil {
-		return LogInfo{}, false, err
+		return LogInfo{}, madeBefore, err
 	}
 	req := &logv1.PutLogRequest{Log: name}
 	for _, s := range settings {
 		if s == nil {
-			return LogInfo{}, false, errNilOption()
+			return LogInfo{}, madeBefore, errNilOption()
 		}
 		s.applyLog(req)
 	}
+	unanswered := false
 	e := c.retryRead(ctx, "put a log", func(ctx context.Context) *Error {
 		res, err := c.admin.PutLog(ctx, req)
 		if err != nil {
-			return translate(ctx, err)
+			e := translate(ctx, err)
+			unanswered = unanswered || e.leavesOpen()
+			return e
 		}
 		info = readLogInfo(res.GetInfo())
-		created = created || res.GetCreated()
+		switch {
+		case res.GetCreated():
+			made = madeHere
+		case unanswered:
+			made = madeSince
+		}
 		return nil
 	})
 	if e != nil {
-		return LogInfo{}, false, e
+		return LogInfo{}, madeBefore, e
 	}
-	return info, created, nil
+	return info, made, nil
 }
 
-// CreateLog makes a log. If there is one of that name already, it is left as it
-// is, and the error has CodeAlreadyExists.
+// leavesOpen says whether a change that failed so may have happened all the same.
+func (e *Error) leavesOpen() bool {
+	if e.FromServer {
+		return e.Reason != ReasonDraining && e.Reason != ReasonOverloaded
+	}
+	return !e.NothingAppended
+}
+
+// CreateLog makes a log. If there is one of that name already, it is left as it is, and
+// the error has [CodeAlreadyExists]. If an answer was lost, and the next one says that
+// there is one, nobody knows whether this call made it: it is left as it is, and the
+// error is [ErrOutcomeUnknown]. [Client.PutLog] goes on from there whoever made it.
 func (c *Client) CreateLog(ctx context.Context, name string, settings ...LogSetting) (LogInfo, error) {
 	if slices.Contains(settings, nil) {
 		return LogInfo{}, errNilOption()
 	}
-	info, created, err := c.PutLog(ctx, name)
+	info, made, err := c.putLog(ctx, name, nil)
 	switch {
 	case err != nil:
 		return LogInfo{}, err
-	case !created:
+	case made == madeBefore:
 		return LogInfo{}, refused(CodeAlreadyExists, ReasonUnspecified, "there is a log %q already", name)
-	case len(settings) > 0:
-		info, _, err = c.PutLog(ctx, name, settings...)
+	case made == madeSince:
+		return LogInfo{}, outcome(&Error{Code: CodeUnknown, permanent: true, Message: fmt.Sprintf(
+			"there is a log %q, and it may be by this call, whose first answer was lost; PutLog sets it up whoever made it", name)})
+	case len(settings) == 0:
+		return info, nil
 	}
-	return info, err
+	if info, _, err = c.putLog(ctx, name, settings); err != nil {
+		return LogInfo{}, fmt.Errorf("the log %q was made, but its settings were not confirmed: %w", name, err)
+	}
+	return info, nil
 }
 
 // SealLog seals a log; see [Sealed].

@@ -131,6 +131,11 @@ func (a fakeAdmin) PutLog(_ context.Context, req *logv1.PutLogRequest) (*logv1.P
 	if a.f.denied {
 		return nil, fail(connect.CodePermissionDenied, &logv1.ErrorDetail{Reason: logv1.Reason_REASON_PERMISSION_DENIED})
 	}
+	if a.f.beforePut != nil {
+		if err := a.f.beforePut(); err != nil {
+			return nil, err
+		}
+	}
 	g, created := a.f.named[req.GetLog()], false
 	if g == nil {
 		g, created = newFakeLog("id of "+req.GetLog()), true
@@ -140,6 +145,11 @@ func (a fakeAdmin) PutLog(_ context.Context, req *logv1.PutLogRequest) (*logv1.P
 		g.retention = req.GetRetention()
 	}
 	g.closed = g.closed || req.GetSealed()
+	if a.f.afterPut != nil {
+		if err := a.f.afterPut(); err != nil {
+			return nil, err
+		}
+	}
 	return &logv1.PutLogResponse{Info: g.info(req.GetLog()), Created: created}, nil
 }
 

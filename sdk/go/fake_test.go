@@ -49,6 +49,8 @@ type fakeLog struct {
 	denied    bool                // nobody may make a log
 	named     map[string]*fakeLog // nil: every name is this log
 	onDelete  func() error        // after a log was deleted
+	beforePut func() error        // before a log is made or changed, with the lock
+	afterPut  func() error        // after that, with the lock
 
 	// Hooks, called without the lock.
 	onUnary   func(call int) error                                                   // before Produce or Consume
