@@ -19,6 +19,71 @@ type control struct {
 	says string
 }
 
+// elsewhere is what every step says that finds its tag at another commit.
+const elsewhere = "stands at another commit"
+
+// taken is a way to break a release from outside: somebody else has published the
+// tag of a part, at another commit. The step has to stop by itself, before it needs
+// what other steps make.
+type taken struct {
+	part    string
+	tag     string // without its version
+	version string // the variable that has it
+}
+
+func takens() []taken {
+	return []taken{
+		{"go-sdk", "sdk/go/", "GO_SDK"},
+		{"server", "server/", "SERVER"},
+		{"npm", "sdk/typescript/", "NPM"},
+		{"python", "sdk/python/", "PYTHON"},
+	}
+}
+
+// name is what the control is called.
+func (t taken) name() string { return "a tag of " + t.part + " that origin has at another commit" }
+
+// run publishes the tag at a commit of its own, and rehearses the step: in a clone
+// that does not know it, and in one that has set it at its own commit.
+func (t taken) run(ctx context.Context, repo, dir string) (noticed bool, err error) {
+	for _, known := range []bool{false, true} {
+		w, err := newWorkshop(ctx, repo, filepath.Join(dir, fmt.Sprint(known)))
+		if err != nil {
+			return false, err
+		}
+		version, err := w.version(t.version)
+		if err != nil {
+			return false, err
+		}
+		other, err := w.run(w.tree, "git", "commit-tree", "-m", "Another commit", "HEAD^{tree}")
+		if err != nil {
+			return false, err
+		}
+		commands := [][]string{{"push", "-q", "origin", other + ":refs/tags/" + t.tag + version}}
+		if known {
+			commands = append(commands, []string{"tag", t.tag + version})
+		}
+		for _, command := range commands {
+			if _, err := w.run(w.tree, "git", command...); err != nil {
+				return false, err
+			}
+		}
+		block, err := w.block(t.part)
+		if err != nil {
+			return false, err
+		}
+		switch failure := w.release(block); {
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case failure == nil:
+			return false, nil
+		case !strings.Contains(failure.Error(), elsewhere):
+			return false, fmt.Errorf("it failed for another reason: %w", failure)
+		}
+	}
+	return true, nil
+}
+
 func controls() []control {
 	return []control{
 		{
@@ -64,6 +129,19 @@ func runControls(ctx context.Context, repo, dir, which string) error {
 		return err
 	}
 	var missed []string
+	for _, t := range takens() {
+		if !chosen.MatchString(t.name()) {
+			continue
+		}
+		fmt.Println("control:", t.name())
+		noticed, err := t.run(ctx, repo, filepath.Join(dir, "taken", t.part))
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.name(), err)
+		}
+		if !noticed {
+			missed = append(missed, t.name())
+		}
+	}
 	for i, c := range controls() {
 		if !chosen.MatchString(c.name) {
 			continue
