@@ -82,7 +82,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 			hc, closeIdle := c.conns.ofCaller(config.httpClient, again)
 			return config.wrapped(hc), closeIdle
 		}
-		transport := newTransport(base.Scheme, config.tls, c.conns.track(dialer()))
+		transport := newTransport(base.Scheme, config.tls, c.conns.track(c.conns.checked(base.Scheme, dialer())))
 		return config.wrapped(&http.Client{Transport: transport}), transport.CloseIdleConnections
 	}
 	c.conns.renew(0)
@@ -183,7 +183,7 @@ func (c *Client) bounds(ctx context.Context, log string) (bounds, *Error) {
 		}
 		// A server without GetLog tells the bounds when it is asked for a
 		// record that cannot be there.
-		ctx, _ = connect.NewClientContext(ctx)
+		ctx = newAttempt(ctx)
 		_, e = c.consumeOnce(ctx, &logv1.ConsumeRequest{Log: log, Offset: ^uint64(0), MaxRecords: 1})
 		if e == nil || e.Reason != ReasonOffsetUnwritten {
 			return e
@@ -200,8 +200,7 @@ func (c *Client) retryRead(ctx context.Context, what string, once func(context.C
 	ctx, leave := c.life.join(ctx)
 	defer leave()
 	for b := (backoff{policy: c.retry}); ; {
-		try, _ := connect.NewClientContext(ctx)
-		err := once(try)
+		err := once(newAttempt(ctx))
 		if err == nil || err.fate() == final || b.exhausted() || !c.pause(ctx, &b, what, err) {
 			return err
 		}

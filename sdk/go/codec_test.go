@@ -174,7 +174,7 @@ func TestBackoff(t *testing.T) {
 func TestRefusedStreamIsNothingAppended(t *testing.T) {
 	for code, nothing := range map[uint32]bool{refusedStream: true, 0x8: false} {
 		e := &Error{Code: CodeUnavailable}
-		e.readTransport(streamError{StreamID: 1, Code: code})
+		e.readTransport(streamError{StreamID: 1, Code: code}, nil)
 		assert.Equal(t, nothing, e.NothingAppended)
 		assert.Equal(t, nothing, e.mayRetryWrite())
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 )
 
 // conns is what requests go out by. A connection that brings no sign of life is not
@@ -13,6 +14,7 @@ import (
 type conns struct {
 	make func(again bool) (hc *http.Client, closeIdle func())
 	dialed
+	spoken atomic.Bool // HTTP/2 came over a connection without TLS
 
 	mu         sync.Mutex
 	generation int // counts the clients that were made
@@ -91,6 +93,20 @@ type dialed struct {
 type dialedConn struct {
 	net.Conn
 	of *dialed
+}
+
+// checked lets what dial connects to speak HTTP/2 only, where no TLS agrees on it.
+func (c *conns) checked(scheme string, dial dialFunc) dialFunc {
+	if scheme != "http" {
+		return dial
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &prefaceConn{Conn: conn, spoken: &c.spoken}, nil
+	}
 }
 
 // track adds what dial connects to the set.

@@ -3,7 +3,6 @@ package proglog
 import (
 	"context"
 
-	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
@@ -133,7 +132,7 @@ func (c *Client) recognises(ctx context.Context, log string) bool {
 }
 
 func (c *Client) produceOnce(ctx context.Context, req produceRequest, records int) (Ack, *Error) {
-	ctx, _ = connect.NewClientContext(ctx)
+	ctx = newAttempt(ctx)
 	if ctx.Err() != nil {
 		return Ack{}, notSent(ctx)
 	}

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
-
-	"connectrpc.com/connect/v2"
 )
 
 // Producer appends many records over one stream, without waiting for one before
@@ -288,7 +286,7 @@ func (p *Producer) Outcome() Outcome {
 // openStream begins a stream. Nothing is sent before its first message.
 func (p *Producer) openStream() (*producerStream, *Error) {
 	ctx, cancel := context.WithCancel(p.ctx)
-	ctx, _ = connect.NewClientContext(ctx)
+	ctx = newAttempt(ctx)
 	stream, err := p.c.rpc.CallClientStream(ctx, produceStreamSpec())
 	if err != nil {
 		defer cancel()

@@ -93,7 +93,7 @@ func (p *Producer) learn() *Error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e != nil && e.status != 0 && e.permanent && p.ctx.Err() == nil {
+	if e != nil && e.permanent && (e.status != 0 || e.NothingAppended && !e.FromServer) && p.ctx.Err() == nil {
 		return e
 	}
 	if e != nil {
@@ -121,7 +121,7 @@ func (p *Producer) learn() *Error {
 
 // ask asks for the bounds of a log, once.
 func (p *Producer) ask(log string) (*logv1.GetLogResponse, *Error) {
-	ctx, _ := connect.NewClientContext(p.ctx)
+	ctx := newAttempt(p.ctx)
 	res, err := p.c.log.GetLog(ctx, &logv1.GetLogRequest{Log: log})
 	if err != nil {
 		return nil, translate(ctx, err)

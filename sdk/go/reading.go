@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"connectrpc.com/connect/v2"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
@@ -110,7 +109,7 @@ func (r *reading) stream(ctx context.Context, yield func(Batch, error) bool) (en
 		r.c.conns.renew(generation)
 		cancel()
 	})
-	ctx, _ = connect.NewClientContext(context.WithValue(ctx, pulseKey{}, pulse))
+	ctx = newAttempt(context.WithValue(ctx, pulseKey{}, pulse))
 	req := &logv1.ConsumeRequest{
 		Log: r.config.log, LogId: r.logID, Offset: r.next, MaxRecords: r.config.records,
 		Heartbeat: duration(r.heartbeat),

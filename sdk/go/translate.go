@@ -34,9 +34,9 @@ func translate(ctx context.Context, err error) *Error {
 	case status != 0 && status != http.StatusOK:
 		e.readStatus(status)
 	default:
-		e.readTransport(err)
+		e.readTransport(err, notUnderstood(ctx, err))
 		// A response, however short, means that the request was looked at.
-		e.NothingAppended = e.NothingAppended && (status == 0 || e.permanent)
+		e.NothingAppended = e.NothingAppended && (status == 0 || e.permanent) || status == 0 && neverSent(ctx)
 	}
 	// The library reports a context's end in several shapes, and not all of
 	// them can be found by errors.Is.
@@ -131,7 +131,7 @@ func refusedByStatus(status int) bool {
 
 // readTransport judges a failure of the connection: did the request leave, and
 // can another try help?
-func (e *Error) readTransport(err error) {
+func (e *Error) readTransport(err error, preface *prefaceError) {
 	if e.Code == CodeUnimplemented { // the library's word on a stream over HTTP/1.1
 		e.readStatus(http.StatusHTTPVersionNotSupported)
 		return
@@ -144,6 +144,9 @@ func (e *Error) readTransport(err error) {
 		isReset = errors.As(err, &stream)
 	)
 	switch {
+	case preface != nil:
+		e.Code, e.Message = CodeUnavailable, preface.Error()
+		e.NothingAppended, e.permanent = preface.other, preface.other && !preface.spoken
 	case errors.As(err, &cert), errors.Is(err, http.ErrSchemeMismatch):
 		e.NothingAppended, e.permanent = true, true
 	case errors.As(err, &dial) && dial.Op == "dial", errors.As(err, &dns),

@@ -72,6 +72,7 @@ type bufferingClient struct {
 // Do sends a request. The library calls it for every call.
 func (b *bufferingClient) Do(req *http.Request) (*http.Response, error) {
 	hc, _ := b.conns.current()
+	req = traced(req)
 	if req.ContentLength < 0 { // it streams
 		req = overHTTP2(req)
 	}
