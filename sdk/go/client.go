@@ -201,10 +201,26 @@ func (c *Client) retryRead(ctx context.Context, what string, once func(context.C
 	defer leave()
 	for b := (backoff{policy: c.retry}); ; {
 		err := once(newAttempt(ctx))
-		if err == nil || err.fate() == final || b.exhausted() || !c.pause(ctx, &b, what, err) {
+		if err == nil || err.fate() == final || b.exhausted() {
 			return err
 		}
+		if !c.pause(ctx, &b, what, err) {
+			return interrupted(ctx, err)
+		}
 	}
+}
+
+// interrupted is the error of a call whose context ended between two tries: why it
+// ended, and what the last try failed with.
+func interrupted(ctx context.Context, last *Error) *Error {
+	e := translate(ctx, ctx.Err())
+	if last.Code == e.Code && !last.FromServer {
+		return last // the end came upon the try
+	}
+	e.NothingAppended = last.NothingAppended
+	e.Message += "; before that: " + last.Message
+	e.cause = errors.Join(e.cause, last)
+	return e
 }
 
 // pause waits before the next try, and reports false if the context ended.

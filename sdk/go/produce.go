@@ -91,8 +91,11 @@ func (c *Client) produceAlone(ctx context.Context, config *produceConfig, body p
 		if again && !id.none && tried {
 			again = c.recognises(ctx, config.log)
 		}
-		if again && c.pause(ctx, &b, "produce", err) {
-			continue
+		if again {
+			if c.pause(ctx, &b, "produce", err) {
+				continue
+			}
+			err = interrupted(ctx, err)
 		}
 		if !tried {
 			c.identities.give(config, id) // the sequence is still to be used
