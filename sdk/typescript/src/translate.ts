@@ -111,9 +111,19 @@ export function noStreams(cause?: unknown): ProglogError {
 /** The code of an error by which a connection was never made. */
 export const DIAL_TIMEOUT = "ERR_PROGLOG_DIAL_TIMEOUT";
 
-const neverSent = new Set<string>([
-  ...["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", DIAL_TIMEOUT],
+const neverMade = new Set<string>([
+  ...["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"],
 ]);
+
+/**
+ * Says whether a connection was never made. An unreachable host shows under the same code
+ * where a connection that was made breaks off, after a request may have left: by `read`.
+ */
+function neverSent({ code, syscall }: NodeError): boolean {
+  if (code === DIAL_TIMEOUT) return true;
+  return neverMade.has(code) && (syscall === "connect" || syscall === "getaddrinfo");
+}
+
 // How OpenSSL and Node call a certificate that is not to be trusted.
 const untrusted =
   /^(ERR_TLS_CERT_|CERT_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT|UNABLE_TO_(GET|VERIFY)_|ERR_SSL_WRONG_VERSION)/;
@@ -124,10 +134,10 @@ const untrusted =
  * those that elsewhere say something of the request.
  */
 function fromTransport(ce: ConnectError): ProglogError {
-  const codes = codesOf(ce);
+  const errors = nodeErrors(ce);
   const message = ce.rawMessage;
   const reset = message.includes("stream closed with error code");
-  if (codes.some((code) => untrusted.test(code))) {
+  if (errors.some(({ code }) => untrusted.test(code))) {
     const e = failure({
       code: "unavailable",
       message,
@@ -137,7 +147,7 @@ function fromTransport(ce: ConnectError): ProglogError {
     e.permanent = true;
     return e;
   }
-  if (codes.some((code) => neverSent.has(code)) || (reset && message.includes("REFUSED_STREAM"))) {
+  if (errors.some(neverSent) || (reset && message.includes("REFUSED_STREAM"))) {
     return failure({
       code: "unavailable",
       message,
@@ -157,17 +167,27 @@ function fromTransport(ce: ConnectError): ProglogError {
   return failure({ code: "unavailable", message, cause: ce });
 }
 
-/** The codes of Node's errors in a chain of causes. */
-function codesOf(reason: unknown): string[] {
-  const codes: string[] = [];
+/** What an error of Node says of itself. */
+interface NodeError {
+  readonly code: string;
+  /** What the system was asked for. */
+  readonly syscall: string | undefined;
+}
+
+/** Node's errors in a chain of causes. */
+function nodeErrors(reason: unknown): NodeError[] {
+  const errors: NodeError[] = [];
   const seen = new Set<unknown>();
   const visit = (e: unknown): void => {
     if (!(e instanceof Error) || seen.has(e)) return;
     seen.add(e);
-    if ("code" in e && typeof e.code === "string") codes.push(e.code);
+    const { code, syscall } = e as { code?: unknown; syscall?: unknown };
+    if (typeof code === "string") {
+      errors.push({ code, syscall: typeof syscall === "string" ? syscall : undefined });
+    }
     if (e instanceof AggregateError) e.errors.forEach(visit);
     visit(e.cause);
   };
   visit(reason);
-  return codes;
+  return errors;
 }
