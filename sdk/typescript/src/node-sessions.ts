@@ -1,7 +1,9 @@
 import type * as http2 from "node:http2";
 import * as net from "node:net";
 import * as tls from "node:tls";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { Http2SessionManager } from "@connectrpc/connect-node";
+import { Change } from "./future.js";
 import { DIAL_TIMEOUT } from "./translate.js";
 
 /** How long, in ms, a connection may take to be made, its TLS handshake included. */
@@ -21,17 +23,30 @@ const pingTimeoutMs = 5_000;
 const streamWindow = 2 << 20;
 const connectionWindow = 8 << 20;
 
+/** A connection, and how many streams there are on it, or about to be. */
+interface Lane {
+  readonly manager: Http2SessionManager;
+  streams: number;
+}
+
 /**
- * The session of HTTP/2, with wider windows and a bound on dialling. One that has gone
- * silent is replaced: what is left on it ends when its pings fail.
+ * The connections of HTTP/2, with wider windows and a bound on dialling. Where the server's
+ * limit of streams is near, the streams to come get another one. All are replaced when one
+ * has gone silent: what is left on it ends when its pings fail.
  */
 export class Sessions {
   readonly authority: string;
   readonly #make: () => Http2SessionManager;
-  #current: Http2SessionManager;
+  /** What the streams to come go over, in the order of use. */
+  #lanes: Lane[] = [];
   readonly #all = new Set<Http2SessionManager>();
   readonly #owners = new WeakMap<http2.ClientHttp2Stream, Http2SessionManager>();
   readonly #known = new WeakSet<http2.Http2Session>();
+  /** How many streams a connection may have, as the server said last. */
+  #limit: number | undefined;
+  /** The server told its limit, or a stream ended without that. */
+  readonly #news = new Change();
+  #closed = false;
 
   constructor(base: URL, tlsOptions: tls.ConnectionOptions) {
     const pings = { pingIntervalMs: pingAfterMs, pingTimeoutMs };
@@ -44,47 +59,80 @@ export class Sessions {
           createConnection: (authority) => dial(authority, tlsOptions),
         },
       );
-    this.#current = this.#make();
-    this.#all.add(this.#current);
-    this.authority = this.#current.authority;
+    this.authority = this.#open().manager.authority;
+  }
+
+  #open(): Lane {
+    const lane = { manager: this.#make(), streams: 0 };
+    this.#lanes.push(lane);
+    this.#all.add(lane.manager);
+    return lane;
   }
 
   /** Is another one after each replacement. */
   get life(): unknown {
-    return this.#current;
+    return this.#lanes;
   }
 
   /** Opens another connection for the calls to come, unless somebody did since that life. */
   renew(life: unknown): void {
-    if (life !== this.#current) return;
+    if (life !== this.#lanes) return;
+    this.#lanes = [];
     for (const old of this.#all) {
       const state = old.state();
-      if (old !== this.#current && (state === "closed" || state === "error")) this.#all.delete(old);
+      if (state === "closed" || state === "error") this.#all.delete(old);
     }
-    this.#current = this.#make();
-    this.#all.add(this.#current);
+    this.#open();
+    this.#news.tell();
+  }
+
+  /** That of the connection which is used first. */
+  get #first(): Http2SessionManager {
+    return this.#lanes[0]!.manager;
   }
 
   state(): ReturnType<Http2SessionManager["state"]> {
-    return this.#current.state();
+    return this.#first.state();
   }
 
   error(): unknown {
-    return this.#current.error();
+    return this.#first.error();
   }
 
   connect(): ReturnType<Http2SessionManager["connect"]> {
-    return this.#current.connect();
+    return this.#first.connect();
   }
 
   async request(
     ...args: Parameters<Http2SessionManager["request"]>
   ): Promise<http2.ClientHttp2Stream> {
-    const owner = this.#current;
-    const stream = await owner.request(...args);
-    this.#owners.set(stream, owner);
-    if (stream.session !== undefined) this.#meet(stream.session);
-    return stream;
+    // Before the server has told its limit, one stream shows that it does. What comes too
+    // early would wait on a full connection for a stream of it to end.
+    if (this.#limit === undefined && this.#lanes[0]!.streams > 0) await this.#news.wait();
+    if (this.#closed) throw new ConnectError("the connections are closed", Code.Canceled);
+    const lane = this.#choose();
+    lane.streams++;
+    const left = (): void => {
+      lane.streams--;
+      if (this.#limit === undefined) this.#news.tell();
+    };
+    try {
+      const stream = await lane.manager.request(...args);
+      stream.once("close", left);
+      this.#owners.set(stream, lane.manager);
+      if (stream.session !== undefined) this.#meet(stream.session);
+      return stream;
+    } catch (e) {
+      left();
+      throw e;
+    }
+  }
+
+  /** Finds the first connection with room for a stream, or opens one. */
+  #choose(): Lane {
+    // Some room stays, for streams that have ended here and not yet there.
+    const most = this.#limit === undefined ? Infinity : Math.max(1, Math.floor(this.#limit * 0.9));
+    return this.#lanes.find((lane) => lane.streams < most) ?? this.#open();
   }
 
   /** Sets up a session when it is first seen. */
@@ -94,6 +142,10 @@ export class Sessions {
     // The manager stops listening when it leaves a session, which may fail after that: such
     // as for a peer that speaks something else. Its streams tell their calls of it.
     session.on("error", () => {});
+    session.on("remoteSettings", ({ maxConcurrentStreams }) => {
+      this.#limit = maxConcurrentStreams ?? Infinity;
+      this.#news.tell();
+    });
     if (!session.destroyed) session.setLocalWindowSize(connectionWindow);
   }
 
@@ -102,7 +154,9 @@ export class Sessions {
   }
 
   abort(reason?: Error): void {
+    this.#closed = true;
     for (const each of this.#all) each.abort(reason);
+    this.#news.tell();
   }
 }
 
