@@ -22,6 +22,12 @@ const pingTimeoutMs = 5_000;
  */
 const streamWindow = 2 << 20;
 const connectionWindow = 8 << 20;
+/**
+ * How much a connection may hold, in MB, as Node counts: 64 of the largest values on their
+ * way. Beyond it Node breaks streams off; with its own 10 MB, one large value does that. What
+ * callers send at a time, and the windows, bound it before.
+ */
+const maxSessionMemory = 64 * 17;
 
 /** A connection, and how many streams there are on it, or about to be. */
 interface Lane {
@@ -56,6 +62,7 @@ export class Sessions {
         { ...pings, idleConnectionTimeoutMs: idleTimeoutMs },
         {
           settings: { initialWindowSize: streamWindow, enablePush: false },
+          maxSessionMemory,
           createConnection: (authority) => dial(authority, tlsOptions),
         },
       );
