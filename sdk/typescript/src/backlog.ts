@@ -52,6 +52,8 @@ export class Backlog {
   #flush = false;
   /** Nor must what is opened later. */
   #hurry = false;
+  /** Nor while so many wait for what comes in. */
+  flushes = 0;
 
   constructor(bounds: BacklogBounds, lingerMs: number, onRipe: () => void) {
     this.bounds = bounds;
@@ -156,7 +158,7 @@ export class Backlog {
     if (this.#full.length > 0) return this.#full.shift();
     const b = this.#open;
     if (b === undefined) return undefined;
-    const ready = b.timer === undefined || b.ripe || this.#flush || this.#hurry;
+    const ready = b.timer === undefined || b.ripe || this.#flush || this.#hurry || this.flushes > 0;
     if (!ready && b.records < this.bounds.batchRecords) return undefined;
     this.#open = undefined;
     this.#flush = false;

@@ -144,6 +144,13 @@ export class ProducerRun {
     this.#change.tell();
   }
 
+  /** Nothing lingers until what it returns is called. */
+  flushing(): () => void {
+    this.#backlog.flushes++;
+    this.#change.tell();
+    return () => void this.#backlog.flushes--;
+  }
+
   async flush(scope: Scope): Promise<void> {
     const last = this.#backlog.flush();
     if (last === undefined) return;

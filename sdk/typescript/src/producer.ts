@@ -128,11 +128,21 @@ export class Producer implements AsyncDisposable {
   }
 
   /**
-   * Sends what waits and returns when every record sent before it is acknowledged. It
-   * throws the error that ended the producer, if one did.
+   * Sends what waits and returns when every record is acknowledged whose `send` was called
+   * before it, also if that still waits for room. It throws the error that ended the producer, if one did.
    */
   async flush(options: WaitOptions = {}): Promise<void> {
-    await waiting(options, (scope) => this.#run.flush(scope));
+    const entered = this.#entered;
+    await waiting(options, async (scope) => {
+      // What waits for room makes batches of its own, which must not linger either.
+      const calm = this.#entering === 0 ? undefined : this.#run.flushing();
+      try {
+        if (!(await scope.wait(entered))) throw scope.failure();
+      } finally {
+        calm?.();
+      }
+      await this.#run.flush(scope);
+    });
     if (this.error !== undefined) throw this.error;
   }
 
