@@ -49,7 +49,9 @@ interface StoredPlace {
  *     }
  *
  * Two readers that use one cursor do not overwrite each other: the one whose place is
- * out of date gets OFFSET_MISMATCH from `commit`.
+ * out of date gets OFFSET_MISMATCH from `commit`, again and again, until he decides: `get`
+ * takes over the other's place, from which he may go on or set his own, and `restart`
+ * begins anew.
  */
 export class Cursor {
   readonly #client: Client;
@@ -66,6 +68,10 @@ export class Cursor {
   /** How often the place was set, and how often by when it was stored. */
   #set = 0;
   #stored = 0;
+  /** Why nothing is stored until the caller looks at the place: somebody else moved it. */
+  #lost: ProglogError | undefined;
+  /** Nobody told whether the last place that was to be stored is there. */
+  #unsure = false;
   #turn: Promise<unknown> = Promise.resolve();
 
   /** @internal */
@@ -83,10 +89,13 @@ export class Cursor {
    */
   get(options: CallOptions = {}): Promise<Place> {
     return this.#inTurn(async () => {
-      await this.#load(options);
-      this.#stored = this.#set;
-      const logId = this.#logId;
-      const offset = this.#offset;
+      const before = this.#set;
+      const { log_id: logId, offset: at } = await this.#load(options);
+      const offset = BigInt(at);
+      this.#lost = undefined;
+      this.#logId = logId;
+      this.#stored = before;
+      if (this.#set === before) this.#offset = offset;
       return {
         logId,
         offset,
@@ -110,6 +119,7 @@ export class Cursor {
     return this.#inTurn(async () => {
       await this.#load(options);
       const info = await this.#client.describeLog(this.#log, options);
+      this.#lost = undefined;
       this.#logId = info.id;
       this.#offset = info.firstOffset;
       this.#set++;
@@ -127,16 +137,14 @@ export class Cursor {
    */
   commit(options: CallOptions = {}): Promise<void> {
     return this.#inTurn(async () => {
+      if (this.#lost !== undefined) throw this.#lost;
       if (this.#set === this.#stored) return;
-      if (!this.#loaded) {
-        const offset = this.#offset;
-        await this.#load(options);
-        this.#offset = offset;
-      }
+      if (!this.#loaded) this.#logId = (await this.#load(options)).log_id;
+      else if (this.#unsure) await this.#find(options);
       if (this.#logId === "") {
         this.#logId = (await this.#client.describeLog(this.#log, options)).id;
       }
-      const set = this.#set;
+      const set = this.#set; // the place as it is now is what is stored
       await this.#store(options);
       this.#stored = set;
     });
@@ -163,11 +171,20 @@ export class Cursor {
         this.#at++;
         return;
       }
+      this.#unsure = e instanceof OutcomeUnknownError;
       if (e.reason !== "OFFSET_MISMATCH")
         throw this.#explain("store a place in it", "produce to", e);
-      this.#loaded = false;
-      throw this.#because("somebody else has moved it", e);
+      this.#lost = this.#because("somebody else has moved it", e);
+      throw this.#lost;
     }
+  }
+
+  /** Goes on behind a place of its own of which nobody told, if it is there. */
+  async #find(options: CallOptions): Promise<void> {
+    const before = this.#at;
+    const { writer } = await this.#load(options);
+    // What somebody else stored stays in the way.
+    if (writer !== this.#writer) this.#at = before;
   }
 
   /** Looks whether a record of which nobody told is there. */
@@ -184,11 +201,10 @@ export class Cursor {
   }
 
   /** Reads the last record of the cursor's log, which it makes if there is none. */
-  async #load(options: CallOptions): Promise<void> {
+  async #load(options: CallOptions): Promise<StoredPlace> {
     const info = await this.#findLog(options);
-    this.#logId = "";
-    this.#offset = 0n;
-    this.#at = info.nextOffset;
+    let place: StoredPlace = { log_id: "", offset: "0", writer: "" };
+    let at = info.nextOffset;
     if (info.nextOffset > info.firstOffset) {
       const batch = await this.#client
         .consumeBatch({
@@ -201,13 +217,14 @@ export class Cursor {
           throw this.#explain("read it", "consume", e);
         });
       for (const { value, offset } of batch.records) {
-        const stored = this.#parse(value, offset);
-        this.#logId = stored.log_id;
-        this.#offset = BigInt(stored.offset);
-        this.#at = offset + 1n;
+        place = this.#parse(value, offset);
+        at = offset + 1n;
       }
     }
+    this.#at = at;
     this.#loaded = true;
+    this.#unsure = false;
+    return place;
   }
 
   async #findLog(options: CallOptions): Promise<{ firstOffset: bigint; nextOffset: bigint }> {
@@ -238,7 +255,8 @@ export class Cursor {
         typeof stored.offset === "string" &&
         /^\d+$/.test(stored.offset)
       ) {
-        return { log_id: stored.log_id, offset: stored.offset, writer: "" };
+        const writer = "writer" in stored && typeof stored.writer === "string" ? stored.writer : "";
+        return { log_id: stored.log_id, offset: stored.offset, writer };
       }
     } catch {
       // It is said below.
