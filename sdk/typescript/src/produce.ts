@@ -127,8 +127,10 @@ async function produceAlone(core: Core, scope: Scope, request: Request): Promise
       const again = more && allowed && (id.none || !tried || (await core.recognises(scope, log)));
       if (again && (await scope.sleep(backoff.pause()))) continue;
       if (!tried) give(id); // the sequence is still to be used
+      // What ended the call is the deadline or the caller, unless it was to end anyway.
+      const end = again ? scope.failure(e) : e;
       // If this try appended nothing, one before it may have.
-      throw tried ? vouching(e, false) : e;
+      throw vouching(end, tried ? false : e.nothingAppended);
     }
   }
 }

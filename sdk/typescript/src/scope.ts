@@ -90,7 +90,9 @@ export class Scope {
     const closed = reason instanceof ClosedError;
     // AbortSignal.timeout is how a platform gives a deadline to what has a signal only.
     const late = this.#late || (reason instanceof Error && reason.name === "TimeoutError");
-    const before = cause instanceof ProglogError ? `; before that: ${cause.message}` : "";
+    // A try that the same end cut short says nothing new.
+    const told = cause instanceof ProglogError && cause.cause !== reason;
+    const before = told ? `; before that: ${cause.message}` : "";
     const why = late
       ? "the deadline passed"
       : closed
