@@ -1,3 +1,4 @@
+import { checkOptions } from "./checks.js";
 import { Writer } from "./codec.js";
 import type { ProglogError } from "./errors.js";
 import { makeAck } from "./produce.js";
@@ -27,6 +28,7 @@ export class Future {
    * it can be called again.
    */
   async wait(options: { signal?: AbortSignal | undefined } = {}): Promise<Ack> {
+    checkOptions(options);
     const b = this.#batch;
     if (!b.settled) {
       if (options.signal === undefined) await b.done;

@@ -46,7 +46,7 @@ const noHeaders: readonly Uint8Array[] = [];
  * call has returned to him is {@link kept}.
  */
 export function prepare(record: RecordInput, limits: Limits): Prepared {
-  const plain = typeof record === "string" || record instanceof Uint8Array;
+  const plain = typeof record === "string" || isBytes(record);
   if (!plain && (typeof record !== "object" || record === null)) {
     throw unusable(`a record is bytes, a text or an object with a value, not ${shown(record)}`);
   }
@@ -111,8 +111,16 @@ export function prepareBatch(
   return { records: prepared, size };
 }
 
+/** Says whether it is a Uint8Array, of this realm or of another: of a frame or a context. */
+function isBytes(given: unknown): given is Uint8Array {
+  if (given instanceof Uint8Array) return true;
+  return (
+    ArrayBuffer.isView(given) && Object.prototype.toString.call(given) === "[object Uint8Array]"
+  );
+}
+
 function bytes(content: Uint8Array | string | undefined, what: string): Uint8Array {
-  if (content instanceof Uint8Array) return content;
+  if (isBytes(content)) return content;
   if (typeof content !== "string") {
     throw unusable(`${what} is neither bytes nor a text`);
   }

@@ -26,8 +26,9 @@ export interface NodeOptions {
   /** What an https:// address is reached with. */
   tls?: TlsOptions | undefined;
   /**
-   * "connect" is the default: it needs no HTTP trailers, and so passes any proxy. "grpc" is
-   * for networks that let through only that.
+   * "connect" is the default: it needs no HTTP trailers. "grpc" is for networks that let
+   * through only that. A proxy that holds a request back until it is complete lets no stream
+   * of requests through, in either: `alone` of `produce` does without one.
    */
   protocol?: "connect" | "grpc" | undefined;
   /**

@@ -197,8 +197,17 @@ export function parseBase(address: string): URL {
   return url;
 }
 
+/** Throws a TypeError at what has to be an object, if it is given. */
+function checkShape(given: unknown, what: string): void {
+  if (given === undefined || (typeof given === "object" && given !== null)) return;
+  throw new TypeError(`proglog: ${what}: an object is needed, not ${shown(given)}`);
+}
+
 /** Checks the options of a client. */
 export function parseSettings(base: URL, options: CommonOptions): Settings {
+  checkShape(options, "options");
+  checkShape(options.retry, "retry");
+  checkShape(options.limits, "limits");
   const retry: Retry = {
     attempts: options.retry?.attempts ?? DEFAULT_ATTEMPTS,
     minDelayMs: options.retry?.minDelayMs ?? DEFAULT_MIN_DELAY_MS,
@@ -212,6 +221,7 @@ export function parseSettings(base: URL, options: CommonOptions): Settings {
   }
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   for (const [name, limit] of Object.entries(limits)) {
+    if (!(name in DEFAULT_LIMITS)) throw new TypeError(`proglog: there is no limit "${name}"`);
     const least = name === "headers" || name === "headerBytes" ? 0 : 1;
     if (!(Number.isSafeInteger(limit) && limit >= least)) {
       throw new RangeError(`proglog: the limit ${name} is out of range: ${limit}`);

@@ -56,6 +56,7 @@ function parse(
 ): Request {
   checkCall(options);
   const { log = "", expectedOffset, producer, alone = false } = options;
+  if (typeof alone !== "boolean") throw unusable(`alone is true or false, not ${shown(alone)}`);
   const common = {
     log,
     expected: expectedOffset === undefined ? undefined : toOffset(expectedOffset, "expectedOffset"),
