@@ -217,6 +217,9 @@ function cases(platform: Platform): void {
     const e = await rejection(cursor.commit(), NothingAppendedError);
     assert.equal(e.reason, "OFFSET_MISMATCH");
     assert.match(e.message, /somebody else/);
+    await rejection(cursor.commit(), NothingAppendedError); // it has not looked
+    assert.equal((await cursor.get()).offset, 3n);
+    cursor.set(3);
     await cursor.commit(); // it has seen the other's place now
     assert.equal((await other.get()).offset, 3n);
     const limits = await client.describeLog(cursor.logName);
