@@ -13,7 +13,7 @@ from ._administering import describe, put
 from ._codec import REQUEST_RECORD, encode_expected, encode_log, encode_record
 from ._consuming import Start, consume, consume_batch
 from ._defaults import CURSOR_BYTES
-from ._errors import Code, OutcomeUnknownError, ProglogError, Reason, like
+from ._errors import Code, OutcomeUnknownError, ProglogError, Reason, like, outcome, refused
 from ._flow import Flow
 from ._identity import new_id
 from ._producing import Write, produce_alone
@@ -40,59 +40,100 @@ class CursorState:
         self._writer = new_id()  # tells this cursor's records from those of others
         self._loaded = False
         self._at = 0  # the next offset of the cursor's log
-        self._place = Place()
-        self._dirty = False  # the place was set since it was stored
+        self._place = Place()  # as it was read or stored the last time
+        self._set: int | None = None  # the offset that is to be stored
+        self._sets = 0  # so often it was set; it may be while something is under way
+        self._stale: ProglogError | None = None  # somebody else has moved it since it was read
+        self._untold = b""  # was sent to be stored at _at, and nobody told whether it is
 
     def get(self) -> Flow[Place]:
         """The place that is stored; makes the cursor if there is none."""
+        sets = self._sets
         yield from self._load()
-        self._dirty = False
+        if self._sets == sets:
+            self._set = None
         return self._place
 
     def set(self, offset: int) -> None:
         """Note the offset of the record to read next."""
-        checks.whole("offset", offset)
-        self._place, self._dirty = Place(offset, self._place.log_id), True
+        self._set = checks.whole("offset", offset)
+        self._sets += 1
 
     def restart(self) -> Flow[Place]:
         """Begin anew with the log that has the name now, at its first record."""
         yield from self._load()
+        self._set = None
         info = yield from describe(self._retry, self.log)
-        self._place, self._dirty = Place(info.first_offset, info.id), True
+        self._place = Place(info.first_offset, info.id)
+        self.set(info.first_offset)
         return self._place
 
     def commit(self) -> Flow[None]:
         """Store what was set since the last time."""
-        if not self._dirty:
+        if self._set is None:
             return
-        if not self._loaded:
-            offset = self._place.offset
+        yield from self._prepare()
+        sets, place = self._sets, Place(self._set, self._place.log_id)
+        value = self._encode(place)
+        try:
+            try:
+                yield from self._store(value)
+            except ProglogError as error:
+                if error.reason is not Reason.OFFSET_MISMATCH or not (yield from self._own()):
+                    raise
+                yield from self._store(value)
+        except ProglogError as error:
+            if error.reason is Reason.OFFSET_MISMATCH:
+                raise self._moved(error, "somebody else has moved it") from error
+            raise self._explain("store a place in it", "produce to", error) from error
+        self._place = place
+        if self._sets == sets:
+            self._set = None
+
+    def _prepare(self) -> Flow[None]:
+        """Find out where to store a place, and of which log it is."""
+        if self._stale is None and not self._loaded:
             yield from self._load()
-            self._place = Place(offset, self._place.log_id)
+            if self._place.log_id:
+                self._loaded = False
+                message = "a place is stored in it that was not read"
+                error = refused(Code.ABORTED, message, Reason.OFFSET_MISMATCH)
+                error.next_offset = self._at
+                raise self._moved(outcome(error))
+        if self._stale is not None:
+            raise like(type(self._stale), self._stale)
         if not self._place.log_id:
             info = yield from describe(self._retry, self.log)
             self._place = Place(self._place.offset, info.id)
-        value = self._encode()
+
+    def _moved(self, error: ProglogError, what: str = "") -> ProglogError:
+        """Remember that the cursor is out of date, and return the error that says so."""
+        told = _told(error, f"cursor {self.name!r}" + (what and f": {what}"))
+        self._stale = like(type(told), told)
+        self._stale.__cause__ = None  # what is kept must not keep the error's frames
+        return told
+
+    def _store(self, value: bytes) -> Flow[None]:
+        """Append a place, if nobody else has since the cursor was loaded."""
         try:
             self._at = yield from self._produce(value)
-        except OutcomeUnknownError as error:
-            if not (yield from self._stored(value)):
-                raise self._explain("store a place in it", "produce to", error) from error
-            self._at += 1
-        except ProglogError as error:
-            if error.reason is Reason.OFFSET_MISMATCH:
-                self._loaded = False
-                raise _told(error, f"cursor {self.name!r}: somebody else has moved it") from error
-            raise self._explain("store a place in it", "produce to", error) from error
-        self._dirty = False
+        except OutcomeUnknownError:
+            self._untold = value
+            if not (yield from self._own()):
+                raise
+        self._untold = b""
 
-    def _encode(self) -> bytes:
-        place = {
-            "log_id": self._place.log_id,
-            "offset": str(self._place.offset),
-            "writer": self._writer,
-        }
-        return json.dumps(place, separators=(",", ":"), ensure_ascii=False).encode()
+    def _own(self) -> Flow[bool]:
+        """Look whether what the cursor sent, and nobody told of, is there; if so, go on
+        behind it."""
+        if not self._untold or not (yield from self._stored(self._untold)):
+            return False
+        self._at, self._untold = self._at + 1, b""
+        return True
+
+    def _encode(self, place: Place) -> bytes:
+        stored = {"log_id": place.log_id, "offset": str(place.offset), "writer": self._writer}
+        return json.dumps(stored, separators=(",", ":"), ensure_ascii=False).encode()
 
     def _produce(self, value: bytes) -> Flow[int]:
         body = encode_log(self.name) + encode_expected(self._at)
@@ -130,6 +171,7 @@ class CursorState:
             for record in last.records:
                 place, at = self._decode(record), record.offset + 1
         self._place, self._at, self._loaded = place, at, True
+        self._stale, self._untold = None, b""
 
     def _make(self) -> Flow[Any]:
         try:

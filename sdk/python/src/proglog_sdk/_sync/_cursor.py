@@ -15,7 +15,8 @@ class Cursor:
     is the place. It is safe for use by many threads.
 
     Two readers that use one cursor do not overwrite each other: the one whose place is out of
-    date gets an error with OFFSET_MISMATCH from `commit`.
+    date gets an error with OFFSET_MISMATCH from `commit`, every time, until it has read the
+    other's place with `get`, or begun anew with `restart`.
     """
 
     def __init__(self, session: Session, log: str, name: str) -> None:
@@ -47,6 +48,7 @@ class Cursor:
 
     def commit(self, *, timeout: Seconds | None = None) -> None:
         """Store what was set since the last time. When it returns, a reader that begins anew,
-        anywhere, begins there."""
+        anywhere, begins there. A cursor that was set without `get` stores its place only if
+        none is stored yet; otherwise it is out of date."""
         with self._lock:
             self._session.run(self._state.commit(), checks.timeout("timeout", timeout))
