@@ -240,6 +240,9 @@ class ProducerCore:
         """Decide what follows the end of a stream."""
         if error is None:
             return Next(end=self.closing and self.idle)
+        if error._status:
+            # Whoever answered may have passed on what was sent until then.
+            error = like(ProglogError, error, nothing_appended=False)
         self._reached = self._reached or error.from_server
         renewed = self._renew(error)
         if not error.nothing_appended and not renewed:
@@ -331,14 +334,15 @@ class ProducerCore:
 
     # What the server allows.
 
-    def learn(self) -> Flow[None]:
+    def learn(self) -> Flow[ProglogError | None]:
         """Ask the server for its bounds, unless it has told them.
 
         One that does not tell is taken to have the usual ones; one that knows no identities
-        must not get a record twice.
+        must not get a record twice. An answer for good of something that is not the server is
+        returned: nothing has to be sent to learn it, and what was not sent is in no log.
         """
         if self._known:
-            return
+            return None
         try:
             try:
                 data = yield self._ask(self.config.log)
@@ -351,7 +355,7 @@ class ProducerCore:
             self._known = error.from_server and fate(error) is Fate.FINAL
             if error.from_server and error.code is Code.UNIMPLEMENTED:
                 self._drop_identity()
-            return
+            return error if error._status and error._permanent else None
         self._known = True
         res = pb.GetLogResponse.FromString(data)
         if res.HasField("capabilities") and not res.capabilities.producers:
@@ -362,6 +366,7 @@ class ProducerCore:
         self.limits = lowered(self.limits, res.limits)
         self.batch_records = min(self.batch_records, self.limits.batch_records)
         self.batch_bytes = min(self.batch_bytes, self.limits.batch_bytes)
+        return None
 
     def _ask(self, log: str) -> Call:
         return Call(LOG, "GetLog", pb.GetLogRequest(log=log).SerializeToString(), log)

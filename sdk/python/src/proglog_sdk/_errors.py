@@ -142,6 +142,8 @@ class ProglogError(Exception):
         self.incident = incident
         # Trying again cannot help, whatever the code says.
         self._permanent = permanent
+        # The HTTP status that came in the place of the server's answer; 0: none.
+        self._status = 0
         # It was not looked at because of this failure before it.
         self._behind: ProglogError | None = None
 

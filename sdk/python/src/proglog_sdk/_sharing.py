@@ -16,7 +16,8 @@ def goes_alone_after(error: ProglogError, batch: SendBatch | None) -> bool:
     if cause is error and batch is not None and batch.senders == 1 and cause.from_server:
         return False  # it is an answer to this call alone
     beneath = cause.__cause__
-    return cause.from_server or isinstance(cause, ClosedError) or isinstance(beneath, ClosedError)
+    answered = cause.from_server or cause._status != 0
+    return answered or isinstance(cause, ClosedError) or isinstance(beneath, ClosedError)
 
 
 def out_of_time() -> OutcomeUnknownError:

@@ -119,15 +119,17 @@ class Sending:
             Code.CANCELED, "the producer's task was cancelled"
         )
         try:
-            await self._learn()
-            step = Next()
+            refusal = await self._learn()
+            step = Next(end=refusal is not None, error=refusal)
             while not step.end:
                 if await self._pause(step.pause) and await self._await_work():
                     error = await self._use_stream()
                 else:
                     error = self._left() if self._stopped else None
-                await self._learn()
+                refusal = await self._learn()
                 step = self.core.go_on(error, time.monotonic())
+                if refusal is not None and not step.end:
+                    step = Next(end=True, error=refusal)
                 if error is not None and self._stopped:
                     step = Next(end=True, error=self._left())
                 if error is not None and not step.end:
@@ -143,12 +145,14 @@ class Sending:
     def _stopped(self) -> bool:
         return self._abort.is_set() or self._session.closed.is_set()
 
-    async def _learn(self) -> None:
+    async def _learn(self) -> ProglogError | None:
+        refusal = None
         if not self._stopped:
             own = self._session.config.timeout
             patience = LEARN_PATIENCE if own is None else min(own, LEARN_PATIENCE)
-            await self._session.run(self.core.learn(), patience, self._abort)
+            refusal = await self._session.run(self.core.learn(), patience, self._abort)
         self.asked.set()
+        return None if self._stopped else refusal
 
     async def _pause(self, seconds: float) -> bool:
         if seconds > 0 and not self._stopped:

@@ -175,16 +175,18 @@ class Sending:
     def _run(self) -> None:
         """The life of a producer: streams, one after the other."""
         try:
-            self._learn()
-            step = Next()
+            refusal = self._learn()
+            step = Next(end=refusal is not None, error=refusal)
             while not step.end:
                 if self._pause(step.pause) and self._await_work():
                     error = self._use_stream()
                 else:
                     error = self._left() if self._stopped else None
-                self._learn()
+                refusal = self._learn()
                 with self.lock:
                     step = self.core.go_on(error, time.monotonic())
+                    if refusal is not None and not step.end:
+                        step = Next(end=True, error=refusal)
                     if error is not None and self._stopped:
                         step = Next(end=True, error=self._left())
                 if error is not None and not step.end:
@@ -196,14 +198,16 @@ class Sending:
         finally:
             self._session.release(self)
 
-    def _learn(self) -> None:
+    def _learn(self) -> ProglogError | None:
+        refusal = None
         if not self._stopped:
             own = self._session.config.timeout
             patience = LEARN_PATIENCE if own is None else min(own, LEARN_PATIENCE)
-            self._session.run(self.core.learn(), patience, self._abort)
+            refusal = self._session.run(self.core.learn(), patience, self._abort)
         if not self.asked:
             self.asked = True
             self.stir()
+        return None if self._stopped else refusal
 
     def _pause(self, seconds: float) -> bool:
         if seconds > 0 and not self._stopped:

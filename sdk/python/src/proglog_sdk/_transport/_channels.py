@@ -148,7 +148,8 @@ class ChannelPool(Generic[ChannelT]):
 
 def not_connected(error: ProglogError) -> bool:
     """Say whether a call failed because there was no connection."""
-    return error.code is Code.UNAVAILABLE and error.nothing_appended and not error.from_server
+    unsent = error.nothing_appended and not error.from_server and not error._status
+    return error.code is Code.UNAVAILABLE and unsent
 
 
 def method_of(slot: Slot[Any], shape: str, path: str) -> Any:

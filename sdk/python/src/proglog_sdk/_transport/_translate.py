@@ -31,6 +31,12 @@ _BEFORE_THE_LOG = frozenset(
     }
 )
 _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+# These answer a unary call in the place of passing it on, as do redirects: they refuse a
+# caller, a path, a method, a protocol or a size before anything looks at the request. Of a
+# stream they prove nothing: what was sent before the status came may have been passed on.
+_REFUSING_STATUS = frozenset(
+    {401, 403, 404, 405, 407, 411, 413, 414, 415, 421, 426, 428, 429, 431, *range(300, 400)}
+)
 
 
 def translate(error: Any) -> ProglogError:
@@ -89,16 +95,16 @@ def _without_detail(code: Code, text: str) -> ProglogError:
 def _of_http(status: int, text: str) -> ProglogError:
     """An answer of HTTP itself: of the server before it came to the call, of a proxy, or of
     something else that listens at that address."""
-    message = f"the server answered HTTP {status}: {text}"
-    if status in _PASSING_STATUS:
-        return ProglogError(Code.UNAVAILABLE, message)
     code = {401: Code.UNAUTHENTICATED, 403: Code.PERMISSION_DENIED, 404: Code.UNIMPLEMENTED}
-    return ProglogError(
-        code.get(status, Code.UNKNOWN),
-        message,
-        nothing_appended=300 <= status < 500,
-        permanent=True,
+    passing = status in _PASSING_STATUS
+    error = ProglogError(
+        Code.UNAVAILABLE if passing else code.get(status, Code.UNKNOWN),
+        f"the server answered HTTP {status}: {text}",
+        nothing_appended=status in _REFUSING_STATUS,
+        permanent=not passing,
     )
+    error._status = status
+    return error
 
 
 def _find_detail(status: bytes) -> pb.ErrorDetail | None:
