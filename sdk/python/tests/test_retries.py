@@ -17,6 +17,7 @@ from proglog_sdk import (
     ProducerSequence,
     ProglogError,
     Reason,
+    Retention,
     Retry,
 )
 from proglog_sdk._gen import log_v1 as pb
@@ -207,3 +208,42 @@ async def test_an_internal_error_names_its_incident(fake: FakeServer, connect: A
     )
     with pytest.raises(ProglogError, match=r"internal \(INTERNAL\): oops \(incident i7\)"):
         await connect(fake.url).describe_log()
+
+
+async def test_a_log_that_may_be_by_this_call_is_not_taken_for_anothers(
+    fake: FakeServer, connect: Any
+) -> None:
+    """The answer that would have told who made it is lost; with a drain, nothing was made."""
+    failures = [S.UNAVAILABLE]
+    lost = True
+
+    def put(request: pb.PutLogRequest, context: Any) -> pb.PutLogResponse:
+        for code in [failures.pop()] if failures else []:
+            if lost:
+                context.abort(code, "lost")
+            fail(context, code, reason=19)
+        return pb.PutLogResponse(info=pb.LogInfo(log=request.log, log_id="a"))
+
+    fake.on("PutLog", put)
+    client = connect(fake.url)
+    with pytest.raises(OutcomeUnknownError, match="may be by this call"):
+        await client.create_log("a", retention=Retention(max_bytes=5))
+    assert fake.calls.count("PutLog") == 2
+    lost, failures = False, [S.UNAVAILABLE]
+    with pytest.raises(ProglogError) as drained:
+        await client.create_log("a")
+    assert drained.value.code is Code.ALREADY_EXISTS
+
+
+async def test_a_log_that_was_made_without_its_settings_is_told(
+    fake: FakeServer, connect: Any
+) -> None:
+    def put(request: pb.PutLogRequest, context: Any) -> pb.PutLogResponse:
+        if request.HasField("retention"):
+            fail(context, S.PERMISSION_DENIED, reason=25)
+        return pb.PutLogResponse(info=pb.LogInfo(log=request.log, log_id="a"), created=True)
+
+    fake.on("PutLog", put)
+    with pytest.raises(ProglogError, match="was made, but its settings") as caught:
+        await connect(fake.url).create_log("a", retention=Retention(max_bytes=5))
+    assert caught.value.reason is Reason.PERMISSION_DENIED

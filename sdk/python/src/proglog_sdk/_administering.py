@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import _checks as checks
 from ._codec import decode_info, duration
-from ._errors import Code, ProglogError, Reason, refused
+from ._errors import Code, ProglogError, Reason, like, outcome, refused
 from ._flow import ADMIN, LOG, Call, Flow, retry_read
 from ._gen import log_v1 as pb
 from ._types import LogInfo, Retention, Retry
@@ -30,21 +30,40 @@ def put(
         checks.whole("max_bytes", retention.max_bytes)
         age = None if retention.max_age is None else checks.duration("max_age", retention.max_age)
         req.retention.CopyFrom(pb.Retention(max_bytes=retention.max_bytes, max_age=duration(age)))
-    call = Call(ADMIN, "PutLog", req.SerializeToString(), log)
+    call = _put_call(log, req)
     res = pb.PutLogResponse.FromString((yield from retry_read(retry, "put a log", call)))
     # A try before this one may have made it without a word; then it is not told.
     return decode_info(res.info), res.created
+
+
+def _put_call(log: str, req: pb.PutLogRequest) -> Call:
+    checks.text("log", log)
+    return Call(ADMIN, "PutLog", req.SerializeToString(), log)
 
 
 def create(
     retry: Retry, log: str, retention: Retention | None, sealed: bool | None
 ) -> Flow[LogInfo]:
     """Make a log; one of that name is left as it is."""
-    info, created = yield from put(retry, log, None, None)
-    if not created:
+    checks.kind("sealed", sealed, bool)
+    checks.kind("retention", retention, Retention)
+    call = _put_call(log, pb.PutLogRequest(log=log))
+    res = pb.PutLogResponse.FromString((yield from retry_read(retry, "put a log", call)))
+    if not res.created and call.open:
+        message = (
+            f"there is a log {log!r}, and it may be by this call, whose first answer was lost;"
+            " put_log sets it up whoever made it"
+        )
+        raise outcome(ProglogError(Code.UNKNOWN, message, permanent=True))
+    if not res.created:
         raise refused(Code.ALREADY_EXISTS, f"there is a log {log!r} already")
-    if retention is not None or sealed is not None:
+    if retention is None and sealed is None:
+        return decode_info(res.info)
+    try:
         info, _ = yield from put(retry, log, retention, sealed)
+    except ProglogError as error:
+        message = f"the log {log!r} was made, but its settings were not confirmed: {error.message}"
+        raise like(type(error), error, message=message) from error
     return info
 
 

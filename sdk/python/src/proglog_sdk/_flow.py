@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar, Union
 
-from ._errors import ProglogError
+from ._errors import ProglogError, Reason
 from ._judge import Backoff, Fate, fate
 from ._types import Retry
 
@@ -32,6 +32,8 @@ class Call:
     """The seconds that the server may take by request, beside its work."""
     unanswered: bool = False
     """A try before this one got no answer of the server, so that it may have come through."""
+    open: bool = False
+    """As `unanswered`; or its answer leaves open whether it came through."""
 
 
 @dataclass(slots=True)
@@ -67,3 +69,11 @@ def retry_read(retry: Retry, what: str, call: Call) -> Flow[bytes]:
                 raise
             call.number += 1
             call.unanswered = call.unanswered or not error.from_server
+            call.open = call.open or _leaves_open(error)
+
+
+def _leaves_open(error: ProglogError) -> bool:
+    """Say whether a change that failed so may have happened all the same."""
+    if error.from_server:
+        return error.reason not in (Reason.DRAINING, Reason.OVERLOADED)
+    return not error.nothing_appended

@@ -39,7 +39,9 @@ class AsyncLogCalls(ABC):
         sealed: bool | None = None,
         timeout: Seconds | None = None,
     ) -> LogInfo:
-        """Make a log. One of that name is left as it is, and the error has ALREADY_EXISTS."""
+        """Make a log. One of that name is left as it is, and the error has ALREADY_EXISTS. If an
+        answer was lost, and the next one says that there is one, nobody knows whether this call
+        made it: it is left as it is, and the error is an `OutcomeUnknownError`."""
         return await self._run(admin.create(self._config.retry, name, retention, sealed), timeout)
 
     async def describe_log(self, name: str = "", *, timeout: Seconds | None = None) -> LogInfo:
