@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"sync"
 	"time"
 
@@ -141,24 +142,27 @@ func (e *Engine) lastCheckpoint() error {
 // space knows whether there is room for more records.
 type space struct {
 	asked time.Time
-	live  int64 // of the journal, when it was asked
+	live  int64 // pending in the journal, when it was asked
+	left  int64 // how much could have come then; what comes takes it twice, in journal and segment
 	full  bool
 }
 
 // Between two looks at the free space at most this much time passes, and at
-// most this much is written.
+// most this much is written, or half of what is left.
 const (
 	spaceEvery      = 500 * time.Millisecond
 	spaceEveryBytes = 16 << 20
 )
 
 // check says whether the disk is too full to take more. What the journal holds
-// may still have to go to segments, so that much must be free, and the floor. The
-// error says that the data directory is gone: what is written to its files now
+// and no checkpoint has covered may still have to go to segments, so that much
+// must be free, and the floor. On a disk that is too full for both, a checkpoint
+// is asked for, behind which it may not be: much of it has often gone there
+// already. The error says that the data directory is gone: what is written to its files now
 // goes with the process.
 func (s *space) check(c *committer) (full bool, err error) {
-	now, live := c.options.Now(), c.journal.Live()
-	if wait := now.Sub(s.asked); wait >= 0 && wait < spaceEvery && live >= s.live && live-s.live < spaceEveryBytes {
+	now, live := c.options.Now(), c.journal.Pending()
+	if wait := now.Sub(s.asked); wait >= 0 && wait < spaceEvery && live >= s.live && live-s.live < min(spaceEveryBytes, s.left/2) {
 		return s.full, nil
 	}
 	free, err := c.engine.fs.Free()
@@ -172,10 +176,15 @@ func (s *space) check(c *committer) (full bool, err error) {
 	if bug.On(bug.JournalNotCounted) {
 		live = 0
 	}
-	full = free < uint64(live)+uint64(c.options.FreeBytes)
+	need := live + c.options.FreeBytes + vfs.BlockSize // one block for what comes
+	left := int64(min(free, math.MaxInt64)) - need
+	full = left < 0
 	if full != s.full {
-		c.options.Logger.Warn("free space", "full", full, "free_bytes", free, "journal_live_bytes", live)
+		c.options.Logger.Warn("free space", "full", full, "free_bytes", free, "journal_pending_bytes", live)
 	}
-	*s = space{asked: now, live: live, full: full}
+	if full && live > 0 {
+		c.engine.wantCheckpoint()
+	}
+	*s = space{asked: now, live: live, left: max(0, left), full: full}
 	return full, nil
 }

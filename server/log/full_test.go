@@ -91,6 +91,47 @@ func TestCloseOnAFullDisk(t *testing.T) {
 	require.NotZero(t, unwritten, "some had no room for their checkpoint")
 }
 
+// A disk is not full of what the journal holds and the segments have too: when it
+// would be, a checkpoint is asked for, and appends go on behind it though nobody
+// made room; and a start is not told of more than what is not in segments.
+func TestTheJournalAloneDoesNotFillADisk(t *testing.T) {
+	t.Parallel()
+	fs := vfstest.NewMem()
+	e := openMem(t, fs)
+	fill(t, e, 60)
+	pending := e.committer.journal.Pending()
+	require.Greater(t, pending, int64(16<<10))
+	require.NoError(t, e.persist(e.dirty.take())) // as when it goes there piece by piece
+	room := e.options.FreeBytes + pending/2
+	fs.SetCapacity(math.MaxInt64/2 - freeOf(t, fs, math.MaxInt64/2) + room)
+	for len(e.wanted) > 0 {
+		<-e.wanted
+	}
+	ask := func() { e.committer.space.asked = e.committer.space.asked.Add(-spaceEvery) }
+	ask()
+	_, err := e.named("").Append(context.Background(), oneBatch("no room"))
+	require.ErrorIs(t, err, commitlog.ErrStorageFull)
+	require.NotEmpty(t, e.wanted, "a checkpoint is asked for")
+	require.NoError(t, e.checkpoint())
+	require.Zero(t, e.committer.journal.Pending())
+	ask()
+	appendTo(t, e, "goes on")
+	require.NoError(t, e.Close())
+
+	e = openMem(t, fs.CrashKeepAll())
+	require.LessOrEqual(t, e.committer.journal.Pending(), int64(8<<10), "a clean start has nothing to write")
+	appendTo(t, e, "and on")
+}
+
+// freeOf returns what is free on a disk of that capacity.
+func freeOf(t *testing.T, fs *vfstest.Mem, capacity int64) int64 {
+	t.Helper()
+	fs.SetCapacity(capacity)
+	free, err := fs.Free()
+	require.NoError(t, err)
+	return int64(free)
+}
+
 func fill(t *testing.T, e *Engine, n int) (values []string) {
 	t.Helper()
 	for i := range n {

@@ -48,6 +48,7 @@ type Journal struct {
 	seq     uint64 // of the next group
 	chain   uint32
 	end     Cut    // what Open found
+	freed   Cut    // what Free was told last, or Open; guarded by mu
 	highest uint64 // number of a file that Open found
 	sealed  bool   // the last group is an empty one, which proves the one before
 
@@ -235,11 +236,39 @@ func (j *Journal) Live() int64 {
 	return n
 }
 
+// Pending is how many bytes of groups are not durable elsewhere: those behind the
+// cut that was freed last. It is less than [Journal.Live], which counts whole files.
+func (j *Journal) Pending() (n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	count := func(f *file, to int64) {
+		from := int64(firstGroup)
+		if f.number == j.freed.File {
+			from = max(from, j.freed.Position)
+		}
+		if f.number >= j.freed.File {
+			n += max(0, to-from)
+		}
+	}
+	for _, f := range j.live {
+		if f.number == j.end.File {
+			count(f, j.end.Position)
+		} else {
+			count(f, f.size)
+		}
+	}
+	if j.active != nil {
+		count(j.active, j.pos)
+	}
+	return n
+}
+
 // Free says that all before the cut is durable elsewhere and its files may be
 // used again.
 func (j *Journal) Free(cut Cut) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.freed = cut
 	for len(j.live) > 0 && j.live[0].number < cut.File {
 		j.free = append(j.free, j.live[0])
 		j.live = j.live[1:]

@@ -52,7 +52,7 @@ func Open(cfg Config, from Cut, check, apply func(frames []byte) error) (*Journa
 	j := &Journal{
 		cfg: cfg, slots: map[int]bool{}, sealed: true,
 		// The number of a group that was cut off is not given again.
-		seq: found.End.Seq + 1, chain: found.End.Chain, end: found.End, highest: from.File,
+		seq: found.End.Seq + 1, chain: found.End.Chain, end: found.End, freed: from, highest: from.File,
 	}
 	if found.End.Seq > 0 {
 		j.synced = found.End.Seq - 1
