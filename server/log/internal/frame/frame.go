@@ -19,8 +19,8 @@ const (
 
 	// TargetPayload is how much a frame of several records holds at most: a read
 	// of one record has to check the checksum of a whole frame, so this bounds
-	// what it reads to a few KiB. A single larger record has a frame of its own.
-	TargetPayload = 4096
+	// what it reads to some KiB. A single larger record has a frame of its own.
+	TargetPayload = 1024
 
 	// MaxPayload is the most that a frame can hold; a header that says more is
 	// not believed. It leaves room for the largest record that the limits allow.

@@ -14,8 +14,8 @@ import (
 )
 
 // IndexStride is how far apart, in bytes, the frames are that have an entry in
-// the index. A read looks at this much plus a frame, at most: a few KiB.
-const IndexStride = 4096
+// the index. A read looks at this much plus a frame, at most.
+const IndexStride = 1024
 
 // An entry of the index says where the frame that begins with an offset is:
 // the offset above the base in the high half, the position in the low one. So
@@ -77,7 +77,7 @@ func (g *Segment) lookup(offset uint64) (frameOffset uint64, pos, next int64, er
 // find returns the last entry at or below an offset that is not below the
 // first, and the position of the entry after it; 0 behind the last.
 func find(entries []entry, base, offset uint64) (frameOffset uint64, pos, next int64) {
-	lo, hi := 0, len(entries)
+	lo, hi := bracket(entries, base, offset)
 	for lo+1 < hi {
 		if mid := (lo + hi) / 2; entries[mid].offset(base) <= offset {
 			lo = mid
@@ -89,6 +89,30 @@ func find(entries []entry, base, offset uint64) (frameOffset uint64, pos, next i
 		next = entries[lo+1].position()
 	}
 	return entries[lo].offset(base), entries[lo].position(), next
+}
+
+// bracket returns two entries between which the one that is looked for is: lo is
+// at or below the offset, hi above it, or the end. Records of one log are mostly
+// of about one size, so it looks where the offset would be if all were, and goes
+// on from there in doubled steps: the whole of a large index is not in the
+// processor's cache, and a bisection misses it a dozen times.
+func bracket(entries []entry, base, offset uint64) (lo, hi int) {
+	first, last := entries[0].offset(base), entries[len(entries)-1].offset(base)
+	if offset >= last {
+		return len(entries) - 1, len(entries)
+	}
+	at := int(float64(offset-first) / float64(last-first) * float64(len(entries)-1))
+	step := 1
+	if entries[at].offset(base) <= offset {
+		for lo, hi = at, at+step; hi < len(entries) && entries[hi].offset(base) <= offset; hi = lo + step {
+			lo, step = hi, 2*step
+		}
+		return lo, min(hi, len(entries))
+	}
+	for lo, hi = at-step, at; lo > 0 && entries[lo].offset(base) > offset; lo = hi - step {
+		hi, step = lo, 2*step
+	}
+	return max(lo, 0), hi
 }
 
 // lowIndex returns the part of the index below lowEnd: from memory, from the
