@@ -24,11 +24,13 @@ type committer struct {
 
 	mu      sync.Mutex // guards the queue
 	queue   []*pending
-	seen    map[*Log]bool // of take
-	bytes   int64         // queued
-	batches int           // queued
-	busy    bool          // someone commits
-	stopped error         // set once: no more appends
+	seen    map[*Log]bool  // of take
+	waits   map[*Log]int64 // of takeLight
+	light   bool           // the last group was of light calls
+	bytes   int64          // queued
+	batches int            // queued
+	busy    bool           // someone commits
+	stopped error          // set once: no more appends
 	idle    sync.Cond
 	work    chan struct{} // to the committer's goroutine: the queue is yours
 

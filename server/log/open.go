@@ -38,7 +38,7 @@ func Open(dir string, options Options) (*Engine, error) {
 	c := &e.committer
 	c.engine, c.options = e, &e.options
 	c.idle.L = &c.mu
-	c.seen = map[*Log]bool{}
+	c.seen, c.waits = map[*Log]bool{}, map[*Log]int64{}
 	e.tails.engine, e.tails.work = e, make(chan struct{}, 1)
 	e.tails.changed.L = &e.tails.mu
 	c.work = make(chan struct{}, 1)

@@ -156,35 +156,69 @@ func (p *pending) release() {
 	pendings.Put(p)
 }
 
+// A group of light calls goes first: a log of which at most lightBytes wait does not
+// wait behind another of which more than heavyBytes do.
+const (
+	lightBytes = 16 << 10
+	heavyBytes = 64 << 10
+)
+
 // take takes a group off the queue: what waits, up to GroupBytes. If more waits,
-// the first call of each log goes before others, so that a small append does not
-// wait behind the large ones of another log. The caller holds mu.
+// the first call of each log goes before others, so that each has its turn. And if
+// much waits of some logs and little of others, the latter have every second group
+// for themselves, with a smaller one between: a small append waits for one write
+// of moderate size at most, and its own. The caller holds mu.
 func (c *committer) take() []*pending {
 	c.taken = c.taken[:0]
+	limit := c.options.GroupBytes
+	if c.light {
+		limit = max(limit/2, 1)
+	}
+	if c.bytes > heavyBytes && !c.light && c.takeLight() {
+		c.light = true
+		return c.taken
+	}
+	c.light = false
 	size := int64(0)
-	if c.bytes > c.options.GroupBytes {
+	if c.bytes > limit {
 		clear(c.seen)
-		size = c.takeIf(size, func(p *pending) bool {
+		size = c.takeIf(size, limit, func(p *pending) bool {
 			seen := c.seen[p.log]
 			c.seen[p.log] = true
 			return !seen
 		})
 	}
 	clear(c.seen)
-	c.takeIf(size, func(p *pending) bool { return !c.seen[p.log] })
+	c.takeIf(size, limit, func(p *pending) bool { return !c.seen[p.log] })
 	return c.taken
+}
+
+// takeLight takes the calls of light logs, if there are any, and heavy ones.
+func (c *committer) takeLight() bool {
+	clear(c.waits)
+	heaviest := int64(0)
+	for _, p := range c.queue {
+		c.waits[p.log] += p.size
+		heaviest = max(heaviest, c.waits[p.log])
+	}
+	if heaviest <= heavyBytes || len(c.waits) < 2 {
+		return false
+	}
+	clear(c.seen)
+	c.takeIf(0, c.options.GroupBytes, func(p *pending) bool { return c.waits[p.log] <= lightBytes && !c.seen[p.log] })
+	return len(c.taken) > 0
 }
 
 // takeIf takes the calls that it is asked about, as far as the group has room.
 // What has none keeps those of its log that come later from overtaking it.
-func (c *committer) takeIf(size int64, wanted func(*pending) bool) int64 {
+func (c *committer) takeIf(size, limit int64, wanted func(*pending) bool) int64 {
 	rest := c.queue[:0]
 	for _, p := range c.queue {
 		if !wanted(p) {
 			rest = append(rest, p)
 			continue
 		}
-		if len(c.taken) > 0 && size+p.size > c.options.GroupBytes {
+		if len(c.taken) > 0 && size+p.size > limit {
 			c.seen[p.log] = true
 			rest = append(rest, p)
 			continue
