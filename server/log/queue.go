@@ -166,13 +166,13 @@ const (
 // take takes a group off the queue: what waits, up to GroupBytes. If more waits,
 // the first call of each log goes before others, so that each has its turn. And if
 // much waits of some logs and little of others, the latter have every second group
-// for themselves, with a smaller one between: a small append waits for one write
-// of moderate size at most, and its own. The caller holds mu.
+// for themselves, with one of at most heavyBytes, or a single call, between: a small
+// append waits for one such write at most, and its own. The caller holds mu.
 func (c *committer) take() []*pending {
 	c.taken = c.taken[:0]
 	limit := c.options.GroupBytes
 	if c.light {
-		limit = max(limit/2, 1)
+		limit = min(limit, heavyBytes)
 	}
 	if c.bytes > heavyBytes && !c.light && c.takeLight() {
 		c.light = true
