@@ -57,6 +57,9 @@ func (f *osFile) Truncate(size int64) error {
 
 func (f *osFile) Sync() error { return dataSync(f.f) }
 
+// StartSync implements [Starter].
+func (f *osFile) StartSync(position, n int64) { startSync(f.f, position, n) }
+
 func (f *osFile) Size() (int64, error) {
 	info, err := f.f.Stat()
 	if err != nil {

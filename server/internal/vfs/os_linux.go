@@ -195,3 +195,10 @@ func watch(root string) (Watch, error) {
 	}
 	return osWatch{f}, nil
 }
+
+// startSync only queues the pages; what it costs is the queueing.
+func startSync(f *os.File, position, n int64) {
+	_ = control(f, "sync_file_range", func(fd int) error {
+		return unix.SyncFileRange(fd, position, n, unix.SYNC_FILE_RANGE_WRITE)
+	})
+}

@@ -135,3 +135,23 @@ func directories(t *testing.T) []string {
 	}
 	return dirs
 }
+
+// Goal: beginning a sync changes nothing of what is read and promised, and is no error on
+// a range that was not written or a file that is closed.
+func TestStartSync(t *testing.T) {
+	f, err := OS(t.TempDir()).Create("f", Buffered)
+	require.NoError(t, err)
+	data := bytes.Repeat([]byte("0123456789abcdef"), 64<<10/16)
+	_, err = f.WriteAt(data, 4096)
+	require.NoError(t, err)
+	start := f.(Starter).StartSync
+	start(4096, int64(len(data)))
+	start(1<<30, 1<<20)
+	require.NoError(t, f.Sync())
+	got := make([]byte, len(data))
+	_, err = f.ReadAt(got, 4096)
+	require.NoError(t, err)
+	assert.Equal(t, data, got)
+	require.NoError(t, f.Close())
+	start(0, 1)
+}

@@ -49,4 +49,6 @@ func stamp(p string) (Stamp, error) {
 	return Stamp{Inode: st.Ino}, nil
 }
 
+func startSync(*os.File, int64, int64) {}
+
 func watch(string) (Watch, error) { return nil, errors.ErrUnsupported }

@@ -88,6 +88,13 @@ type File interface {
 	Close() error
 }
 
+// A Starter is a [File] that can begin what Sync will wait for.
+type Starter interface {
+	// StartSync begins to write a range to the device and does not wait for it. It
+	// promises nothing: what fails, Sync tells.
+	StartSync(position, n int64)
+}
+
 // A Stamp is what a file system alone can give a file, and no copying program
 // can: the number of its inode, and when that was made. Zero is not known.
 type Stamp struct {

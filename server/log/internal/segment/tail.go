@@ -163,7 +163,10 @@ func (g *Segment) flush() error {
 	return nil
 }
 
-// write is the one place where bytes get into a segment's file.
+// write is the one place where bytes get into a segment's file. Large pieces are
+// on their way to the device at once, so that the sync of a checkpoint does not
+// find all that was written since the last one, and hold up the journal's writes
+// meanwhile.
 func (g *Segment) write(b []byte, pos int64) error {
 	if g.pin == nil {
 		open := g.open
@@ -180,6 +183,9 @@ func (g *Segment) write(b []byte, pos int64) error {
 	g.writes++
 	if _, err := g.pin.f.WriteAt(b, pos); err != nil && !bug.On(bug.FullIgnored) {
 		return fmt.Errorf("write %s at position %d: %w", g.Name(), pos, err)
+	}
+	if f, can := g.pin.f.(vfs.Starter); can && len(b) >= FlushSize {
+		f.StartSync(pos, int64(len(b)))
 	}
 	return nil
 }
