@@ -32,7 +32,7 @@ func (d *dirty) take() []*segment.Segment {
 	list := d.segments
 	d.segments = nil
 	for _, g := range list {
-		g.Listed = false
+		g.Listed = bug.On(bug.ListedForLong)
 	}
 	return list
 }
@@ -79,6 +79,7 @@ func (e *Engine) cutNow() cut {
 // putBack takes back a cut whose checkpoint was not completed. The caller holds
 // commitMu.
 func (e *Engine) putBack(k cut) {
+	unlistLate(k.dirty)
 	for _, g := range k.dirty {
 		e.dirty.list(g)
 	}
@@ -151,6 +152,7 @@ func (e *Engine) complete(k cut) error {
 			e.options.Logger.Warn("no index file; the index will be made again from the segment when it is needed", "error", err)
 		}
 	}
+	e.completeLate(&k)
 	if err := e.writeTable(&k.table); err != nil {
 		return err
 	}

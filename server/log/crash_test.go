@@ -27,7 +27,8 @@ const normalCrashes = 20_000
 // the time. It is cut off at a call; what of the unsynced sectors, sizes and
 // names survives is drawn. The engine opens what is left, often is cut off in
 // that too, and must hold what was acked; then the workload goes on from there,
-// up to the next cut.
+// up to the next cut. It has groups of several callers, logs and batches of one
+// producer, and appends and changes at the calls that a checkpoint makes.
 //
 // PROGLOG_SEED replays the run of one seed. PROGLOG_CRASHES says how many crash
 // states to try, from that seed on if both are given. PROGLOG_LEDGER names a
@@ -141,7 +142,7 @@ func (s *sim) script() error {
 		func() error { return s.appendSizes("log-1", true, 1900, 1900, 1900) }, // several frames
 		func() error { return s.appendSizes("log-1", false, 1900, 1900) },      // the segment is full
 		func() error { return s.appendSizes("log-1", true, 100) },              // and the next begins
-		func() error { return s.engine.checkpoint() },
+		s.checkpoint,
 		func() error { return s.appendSizes("", true, 40) },
 		func() error { return s.trimTo("log-1", 5) }, // all of a segment
 		func() error { return s.prove() },
@@ -154,7 +155,13 @@ func (s *sim) script() error {
 		func() error { return s.appendSizes("log-3", false, 1) },
 		func() error { return s.keep("log-1") },
 		s.retain,
+		s.threeLogs, // in one group, with several batches of each one's producer
+		s.checkpoint,
+		s.threeLogs,
 		func() error { s.close(); return s.open() },
+	}
+	for range 3 {
+		steps = append(steps, s.group, s.group, s.checkpoint)
 	}
 	for i := range 50 { // each in a block of the journal: its files are used again
 		steps = append(steps, func() error { return s.appendSizes("", i%5 == 0, 10*i) })
@@ -173,7 +180,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 	t.Parallel()
 	s := newSim(t, 1)
 	calls, reused := 0, map[string]int{}
-	s.fs.SetHook(func(op vfstest.Op) error {
+	s.setHook(func(op vfstest.Op) error {
 		if !op.Kind.Changes() {
 			return nil
 		}
@@ -188,6 +195,8 @@ func TestCrashAtEveryCall(t *testing.T) {
 	})
 	require.NoError(t, s.script())
 	require.Greater(t, calls, 250, "the workload makes many calls")
+	require.GreaterOrEqual(t, s.widest, 3, "there are groups of several logs")
+	require.Greater(t, s.within.done, 20, "others go on while checkpoints are made")
 	require.Greater(t, reused["journal/0000.journal"], 2, "journal files are used again")
 }
 
@@ -203,7 +212,7 @@ func TestCrashAtEveryCallOfRecovery(t *testing.T) {
 		for at := 1; ; at += stride {
 			one := s.after(crashed(s.fs, kind, uint64(at)))
 			one.crasher = vfstest.CrashAt(one.fs, at, func(m *vfstest.Mem) *vfstest.Mem { return crashed(m, kind, uint64(at)) })
-			one.fs.SetHook(one.crasher.Hook)
+			one.setHook(one.crasher.Hook)
 			err := one.open()
 			left := one.crasher.State()
 			if left == nil {
@@ -220,12 +229,12 @@ func TestCrashAtEveryCallOfRecovery(t *testing.T) {
 			}
 		}
 	}
-	s.fs.SetHook(func(op vfstest.Op) error {
+	s.setHook(func(op vfstest.Op) error {
 		if !op.Kind.Changes() || s.engine == nil {
 			return nil
 		}
-		if calls++; calls%41 == 0 {
-			kind := calls / 41 % 4
+		if calls++; calls%191 == 0 {
+			kind := calls / 191 % 4
 			inRecovery(s.after(crashed(s.fs, kind, uint64(calls))), kind, 1, 1)
 		}
 		return nil

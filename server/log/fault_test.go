@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -57,7 +58,7 @@ var faultyWork = []struct {
 			func() error { return s.appendSizes("", true, 10) },
 			func() error { return s.seal("log-1") },
 			func() error { return s.appendSizes("log-1", false, 10) },
-			func() error { return s.engine.checkpoint() },
+			s.checkpoint,
 			func() error { return s.appendSizes("", true, 20) })
 	}},
 	{"journal files used again", 140, nil, func(s *sim) []func() error {
@@ -69,7 +70,7 @@ var faultyWork = []struct {
 			case 1:
 				return s.prove()
 			case 3:
-				return s.engine.checkpoint()
+				return s.checkpoint()
 			case 4:
 				return s.restart()
 			default:
@@ -87,13 +88,36 @@ var faultyWork = []struct {
 	}, func(s *sim) []func() error {
 		return times(4, func(int) error { return s.appendSizes("", true, 100) })
 	}},
+	{"groups of several logs", 100, nil, func(s *sim) []func() error {
+		steps := times(3, func(i int) error { return s.create(fmt.Sprintf("log-%d", i+1)) })
+		return append(steps, times(14, func(i int) error {
+			if i%4 == 3 {
+				return s.group()
+			}
+			return s.threeLogs()
+		})...)
+	}},
+	{"appends within checkpoints", 100, nil, func(s *sim) []func() error {
+		return times(24, func(i int) error {
+			switch {
+			case i < 3:
+				return s.create(fmt.Sprintf("log-%d", i+1))
+			case i%3 == 0:
+				return s.checkpoint()
+			default:
+				return s.threeLogs()
+			}
+		})
+	}},
 	{"at random", 150, nil, func(s *sim) []func() error {
 		return times(40, func(int) error {
 			switch name := s.names[s.rng.IntN(len(s.names))]; s.rng.IntN(12) {
 			case 0:
-				return s.engine.checkpoint()
+				return s.checkpoint()
 			case 1:
 				return s.create(fmt.Sprintf("log-%d", len(s.names)))
+			case 2, 3:
+				return s.group()
 			default:
 				return s.append(name)
 			}
@@ -169,7 +193,7 @@ func runFault(t *testing.T, work int, seed uint64, fault vfstest.Fault, name str
 		}
 		return err
 	}
-	s.fs.SetHook(s.hook)
+	s.setHook(s.hook)
 	if err := s.open(); err == nil {
 		for _, step := range w.steps(s) {
 			s.faulty(what, step)
@@ -188,7 +212,7 @@ func runFault(t *testing.T, work int, seed uint64, fault vfstest.Fault, name str
 		return false
 	}
 	require.Zero(t, s.fs.SyncsAfterFailure(), what)
-	s.fs.SetHook(nil)
+	s.setHook(nil)
 	for _, after := range []*sim{s.after(s.fs.CrashKeepNone()), s} {
 		after.neverCrash()
 		after.goesOn(what)
@@ -205,7 +229,9 @@ func mustPoison(op vfstest.Op) bool {
 	case vfstest.OpWriteAt:
 		return inJournal && op.Off >= vfs.BlockSize // to a segment it can be tried again, from memory
 	case vfstest.OpSync, vfstest.OpSyncDir:
-		return !inJournal // a journal file that could not be made ends appends when it is needed
+		// A journal file that could not be made ends appends when it is needed; nothing
+		// needs what is in the reserve.
+		return !inJournal && op.Name != reserveName
 	default:
 		return op.Kind == vfstest.OpRename
 	}
@@ -233,7 +259,7 @@ func (s *sim) restart() error {
 	s.engine = nil
 	require.Zero(s.t, s.fs.SyncsAfterFailure())
 	s.fs = s.fs.CrashKeepAll()
-	s.fs.SetHook(s.hook)
+	s.setHook(s.hook)
 	if openErr := s.open(); openErr != nil {
 		return errors.Join(err, openErr)
 	}
@@ -251,7 +277,6 @@ func (s *sim) faulty(what string, step func() error) {
 			return // how it ends is open since an earlier error
 		}
 	}
-	made := len(s.names)
 	err := step()
 	if err == nil {
 		return
@@ -262,9 +287,9 @@ func (s *sim) faulty(what string, step func() error) {
 		}
 		return
 	}
-	s.names = s.names[:made]
+	s.names = slices.DeleteFunc(s.names, func(name string) bool { return name != "" && !s.logs[name].made })
 	for name, l := range s.logs {
-		l.pending, l.retry, l.deleting, l.sealing = nil, nil, false, false
+		l.pending, l.deleting, l.sealing = nil, false, false
 		if g := s.named(name); g != nil {
 			if first := g.Bounds().First; first == max(l.first, l.trim) {
 				l.first = first // retention got so far

@@ -110,6 +110,9 @@ type Options struct {
 	// the order of file-system calls depends on nothing but the calls.
 	inline bool
 
+	// queued is called, in tests, when a call waits for its group to be taken.
+	queued func()
+
 	// eager writes every group to the segments before it is acknowledged: the simple
 	// order, to compare with.
 	eager bool

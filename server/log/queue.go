@@ -107,6 +107,9 @@ func (c *committer) submit(ctx context.Context, p *pending) ([]commitlog.Ack, er
 		c.handOver()
 	} else {
 		c.mu.Unlock()
+		if c.options.queued != nil {
+			c.options.queued()
+		}
 	}
 	if ctx.Done() == nil {
 		<-p.done

@@ -25,6 +25,7 @@ type recovery struct {
 	numbers  uint64        // given to logs
 	full     bool          // no space for segments
 	cut      map[*Log]bool // their last segment was shortened to the table's end
+	group    inGroup
 }
 
 // newRecovery takes over the rows of the table.
@@ -100,6 +101,7 @@ var errMismatch = errors.New("the journal does not fit its logs")
 
 // replay applies the frames of one group.
 func (r *recovery) replay(frames []byte) error {
+	r.group = inGroup{}
 	for len(frames) > 0 {
 		h, err := frame.Peek(frames)
 		if err != nil {
@@ -109,6 +111,7 @@ func (r *recovery) replay(frames []byte) error {
 		frames = frames[h.Size():]
 		payload := b[frame.HeaderSize : frame.HeaderSize+int(h.Length)]
 		switch {
+		case h.Kind == frame.Records && r.group.drops(&h):
 		case h.Kind == frame.Records:
 			err = r.records(&h, b)
 		case h.Kind == frame.Meta:
@@ -194,7 +197,9 @@ func (r *recovery) records(h *frame.Header, b []byte) error {
 		if err != nil {
 			return err
 		}
-		l.producers.learn(block, h.Base, h.Time, r.engine.options.Dedup)
+		if !r.group.forgets(block.id) {
+			l.producers.learn(block, h.Base, h.Time, r.engine.options.Dedup)
+		}
 	}
 	position := l.position
 	l.position += int64(h.Size())
@@ -230,6 +235,7 @@ func (r *recovery) bound(g *segment.Segment, size int) error {
 	case r.full:
 	case e.tails.over() || e.segments.Pinned() >= int64(e.options.OpenFiles):
 		list := e.dirty.take()
+		unlistLate(list)
 		if err = e.persist(list); err != nil {
 			for _, g := range list {
 				e.dirty.list(g)

@@ -49,7 +49,8 @@ func (e *Engine) keepReserve() {
 }
 
 // growReserve fills the file with what no file system can compress. Nothing
-// relies on its content, so a failed sync means no more than less reserve.
+// relies on its content, so a failed sync means no more than no reserve: the file
+// goes, and the next one is another, which was not synced yet.
 func (e *Engine) growReserve(want int64) error {
 	f, err := e.fs.Open(reserveName, vfs.Buffered)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,8 +70,14 @@ func (e *Engine) growReserve(want int64) error {
 			e.reserve += vfs.BlockSize
 		}
 	}
+	var unsynced error
 	if grown {
-		err = errors.Join(err, f.Sync())
+		unsynced = f.Sync()
 	}
-	return errors.Join(err, f.Close())
+	err = errors.Join(err, unsynced, f.Close())
+	if unsynced != nil {
+		e.reserve = 0
+		err = errors.Join(err, e.fs.Remove(reserveName))
+	}
+	return err
 }

@@ -26,7 +26,7 @@ func TestJournalFileIsReusedOnlyWhenNothingNeedsIt(t *testing.T) {
 	for seed := uint64(1); seed <= 12; seed++ {
 		s := newSim(t, seed)
 		calls := 0
-		s.fs.SetHook(func(op vfstest.Op) error {
+		s.setHook(func(op vfstest.Op) error {
 			if !op.Kind.Changes() || s.engine == nil {
 				return nil
 			}
@@ -53,7 +53,7 @@ func TestJournalFileIsReusedOnlyWhenNothingNeedsIt(t *testing.T) {
 				require.NoError(t, s.create(string(rune('a'+len(s.names)))))
 			}
 		}
-		s.fs.SetHook(nil)
+		s.setHook(nil)
 		s.close()
 	}
 	require.Greater(t, reuses, 20, "the workload reuses journal files")

@@ -31,6 +31,9 @@ var catches = []struct {
 	{bug.JournalFreedEarly, "TestJournalFileIsReusedOnlyWhenNothingNeedsIt"},
 	{bug.TableBeforeSegments, "TestCrashAtEveryCall"},
 	{bug.SharedBlock, "TestCrashAnywhere"},
+	{bug.CutTakenLate, "TestCrashAtEveryCall"},
+	{bug.ListedForLong, "TestCrashAtEveryCall"},
+	{bug.GapWritten, "TestBlocksOfACheckpointAreNotWrittenAgain"},
 	{bug.ReadersAhead, "TestReadersSeeOnlyWhatIsDurable"},
 	{bug.OffsetReused, "TestDeletedFilesAreRemoved"},
 	{bug.PayloadNotChecked, "TestFlippedBitCostsItsRangeOnly"},
@@ -53,6 +56,8 @@ var catches = []struct {
 	{bug.TornGroupApplied, "TestCrashAnywhere"},
 	{bug.ChainIgnored, "TestReplacedSettingsAreRefused"},
 	{bug.SameRange, "TestRecoveryGoesOnInAnotherFile"},
+	{bug.ThirdLogDropped, "TestCrashAtEveryCall"},
+	{bug.SecondBatchForgotten, "TestCrashAtEveryCall"},
 	{bug.NotIdempotent, "TestCrashAtEveryCallOfRecovery"},
 }
 

@@ -55,33 +55,45 @@ type sim struct {
 	crashes int
 	crasher *vfstest.Crasher
 	hook    func(vfstest.Op) error // to be kept across restarts
+	queued  chan struct{}          // a call of a group waits in the queue
+	widest  int                    // how many logs a group had, at most
+	within  within
 }
 
-// A simLog is what a log must hold: acked records, and then perhaps the whole
-// of a batch that was under way in a crash.
+// A simLog is what a log must hold: acked records, and then perhaps the first
+// of the batches that were under way in a crash, each whole.
 type simLog struct {
+	number  uint64   // that the engine gave to this life of the log, if it is known
+	lives   int      // that ended
 	base    uint64   // the offset of acked[0]: where a log that was made anew begins
 	first   uint64   // below it all is trimmed
 	acked   [][]byte // of this life of the log
-	pending [][]byte
-	made    bool // its creation was acked
-	sealed  bool // that was acked
+	pending []sent   // under way, in the order of their offsets
+	made    bool     // its creation was acked
+	sealed  bool     // that was acked
 
-	trim     uint64           // a trim under way, to this offset
-	deleting bool             // a delete is under way
-	sealing  bool             // a seal is under way
-	sequence uint64           // of the log's producer
-	retry    *commitlog.Batch // of the producer, under way
-	last     *commitlog.Batch // of the producer, acked
-	lastAck  uint64           // the first offset of last
+	trim     uint64 // a trim under way, to this offset
+	deleting bool   // a delete is under way
+	sealing  bool   // a seal is under way
+	sequence uint64 // the next one of the log's producer
+	recent   []sent // the latest of the producer that were acked
 }
+
+// A sent is a batch, with the offset that it got when it was acked.
+type sent struct {
+	batch commitlog.Batch
+	first uint64
+}
+
+// recentBatches is how many batches of a producer are sent again after a crash.
+const recentBatches = 5
 
 func (l *simLog) next() uint64 { return l.base + uint64(len(l.acked)) }
 
 func newSim(t testing.TB, seed uint64) *sim {
 	s := &sim{
 		t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), fs: vfstest.NewMem(),
-		logs: map[string]*simLog{"": {}}, names: []string{""},
+		logs: map[string]*simLog{"": {}}, names: []string{""}, queued: make(chan struct{}, 1),
 	}
 	s.neverCrash()
 	return s
@@ -93,10 +105,11 @@ func (s *sim) after(fs *vfstest.Mem) *sim {
 	next := *s
 	next.fs, next.engine, next.names, next.trace = fs, nil, append([]string{}, s.names...), nil
 	next.rng = rand.New(rand.NewPCG(s.seed, 11))
+	next.queued, next.within = make(chan struct{}, 1), within{}
 	next.logs = map[string]*simLog{}
 	for name, l := range s.logs {
 		model := *l
-		model.acked = slices.Clip(model.acked)
+		model.acked, model.pending, model.recent = slices.Clip(model.acked), slices.Clone(model.pending), slices.Clone(model.recent)
 		next.logs[name] = &model
 	}
 	next.neverCrash()
@@ -121,7 +134,7 @@ func (s *sim) run() {
 			s.crashes++
 			s.fs = state
 		} else {
-			s.fs.SetHook(nil)
+			s.setHook(nil)
 		}
 		s.recoverRepeatedly()
 		s.verify()
@@ -140,7 +153,7 @@ func (s *sim) arm(at int) {
 		}
 		return state
 	})
-	s.fs.SetHook(func(op vfstest.Op) error {
+	s.setHook(func(op vfstest.Op) error {
 		if s.trace != nil {
 			s.trace = append(s.trace, fmt.Sprint(op))
 		}
@@ -167,6 +180,10 @@ func crashed(m *vfstest.Mem, kind int, seed uint64) *vfstest.Mem {
 func (s *sim) open() error {
 	e, err := Open("sim", simOptions(s.fs, s.rng))
 	s.engine = e
+	if err == nil {
+		e.options.queued = func() { s.queued <- struct{}{} }
+		e.watch = simWatch{e.watch, s}
+	}
 	return err
 }
 
@@ -211,7 +228,7 @@ func (s *sim) recoverRepeatedly() {
 		s.crashes++
 		s.fs = state
 	}
-	s.fs.SetHook(nil)
+	s.setHook(nil)
 	s.neverCrash()
 	if err := s.open(); err != nil {
 		s.fail("open after a crash: %v", err)

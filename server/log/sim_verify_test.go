@@ -22,16 +22,18 @@ func (s *sim) verify() {
 			}
 			continue
 		}
-		model.made, model.deleting = true, false
-		s.verifyLog(name, model, l)
-		if model.retry != nil {
-			s.retry(name, model, l)
+		if model.deleting && l.number != model.number {
+			s.deleted(model) // and made anew
 		}
+		model.made, model.deleting, model.number = true, false, l.number
+		there := s.verifyLog(name, model, l)
+		s.retry(name, model, l, there)
 		s.replay(name, model, l)
 	}
 }
 
-func (s *sim) verifyLog(name string, model *simLog, l *Log) {
+// verifyLog returns how many of the batches under way are there.
+func (s *sim) verifyLog(name string, model *simLog, l *Log) (there int) {
 	if sealed := l.view.Load().flags&metaSealed != 0; sealed != model.sealed && !model.sealing {
 		s.fail("log %q: sealed is %v, want %v", name, sealed, model.sealed)
 	} else {
@@ -44,12 +46,9 @@ func (s *sim) verifyLog(name string, model *simLog, l *Log) {
 	model.first, model.trim = first, 0
 	got := s.readAll(l, name)
 	want := model.acked[first-model.base:]
-	if len(model.pending) > 0 && len(got) == len(want)+len(model.pending) {
-		want = append(want[:len(want):len(want)], model.pending...)
-		model.acked = append(model.acked[:len(model.acked):len(model.acked)], model.pending...)
-	}
-	if model.retry == nil {
-		model.pending = nil
+	for there < len(model.pending) && len(got) > len(want) {
+		want = append(want[:len(want):len(want)], model.pending[there].values()...)
+		there++
 	}
 	if len(got) != len(want) {
 		s.fail("log %q has %d records, want %d", name, len(got), len(want))
@@ -59,52 +58,48 @@ func (s *sim) verifyLog(name string, model *simLog, l *Log) {
 			s.fail("log %q: record %d is not what was acked", name, first+uint64(i))
 		}
 	}
+	return there
 }
 
-// retry sends a producer's batch again, whose outcome a crash left open.
-func (s *sim) retry(name string, model *simLog, l *Log) {
-	there := len(model.pending) > 0 && l.end == model.next() && s.endsWith(model, model.pending)
-	acks, err := l.Append(context.Background(), *model.retry)
-	if err != nil {
-		s.fail("log %q: retry: %v", name, err)
-	}
-	if acks[0].Duplicate != there {
-		s.fail("log %q: the retry is a duplicate: %v, but the batch was there: %v", name, acks[0].Duplicate, there)
-	}
-	if !there {
-		model.acked = append(model.acked[:len(model.acked):len(model.acked)], model.pending...)
-	}
-	if acks[0].Next != model.next() {
-		s.fail("log %q: the retry ends at %d, want %d", name, acks[0].Next, model.next())
-	}
-	model.produced(acks[0].First)
+// retry sends the producer's batches again whose outcome a crash left open: those
+// that are there get their ack, the others are appended.
+func (s *sim) retry(name string, model *simLog, l *Log, there int) {
+	pending := model.pending
 	model.pending = nil
-}
-
-// replay sends the producer's last acked batch again: it gets the same ack.
-func (s *sim) replay(name string, model *simLog, l *Log) {
-	if model.last == nil {
-		return
-	}
-	acks, err := l.Append(context.Background(), *model.last)
-	if err != nil {
-		s.fail("log %q: sequence %d again: %v", name, model.last.Producer.Sequence, err)
-	}
-	if !acks[0].Duplicate || acks[0].First != model.lastAck {
-		s.fail("log %q: sequence %d again: %v, want the ack of offset %d", name, model.last.Producer.Sequence, acks[0], model.lastAck)
-	}
-}
-
-func (s *sim) endsWith(model *simLog, tail [][]byte) bool {
-	if len(model.acked) < len(tail) {
-		return false
-	}
-	for i, v := range tail {
-		if string(model.acked[len(model.acked)-len(tail)+i]) != string(v) {
-			return false
+	for i, p := range pending {
+		if i < there {
+			p.first = model.next()
+			model.ack(p, p.first)
+		}
+		if p.batch.Producer == nil || i >= there && p.batch.Producer.Sequence != model.sequence {
+			continue // or one before it was refused for certain
+		}
+		acks, err := l.Append(context.Background(), p.batch)
+		switch {
+		case err != nil:
+			s.fail("log %q: retry of sequence %d: %v", name, p.batch.Producer.Sequence, err)
+		case acks[0].Duplicate != (i < there):
+			s.fail("log %q: the retry is a duplicate: %v, but the batch was there: %v", name, acks[0].Duplicate, i < there)
+		case i < there && acks[0].First != p.first || i >= there && acks[0].First != model.next():
+			s.fail("log %q: the retry of sequence %d got offset %d", name, p.batch.Producer.Sequence, acks[0].First)
+		}
+		if i >= there {
+			model.ack(p, acks[0].First)
 		}
 	}
-	return true
+}
+
+// replay sends the producer's latest acked batches again: they get the same acks.
+func (s *sim) replay(name string, model *simLog, l *Log) {
+	for _, p := range model.recent {
+		acks, err := l.Append(context.Background(), p.batch)
+		if err != nil {
+			s.fail("log %q: sequence %d again: %v", name, p.batch.Producer.Sequence, err)
+		}
+		if !acks[0].Duplicate || acks[0].First != p.first {
+			s.fail("log %q: sequence %d again: %v, want the ack of offset %d", name, p.batch.Producer.Sequence, acks[0], p.first)
+		}
+	}
 }
 
 func (s *sim) readAll(cl commitlog.CommitLog, name string) (values [][]byte) {

@@ -2,13 +2,9 @@ package log
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/proglog/proglog/server/commitlog"
 )
 
 // What a sim does to its engine, and what it must hold then.
@@ -31,28 +27,39 @@ func (s *sim) life() {
 
 func (s *sim) step() error {
 	name := s.names[s.rng.IntN(len(s.names))]
-	switch s.rng.IntN(44) {
+	switch n := s.rng.IntN(44); n {
 	case 0:
-		return s.engine.checkpoint()
+		return s.checkpoint()
 	case 1:
-		return s.prove()
-	case 2:
-		return s.create(fmt.Sprintf("log-%d", len(s.names)))
-	case 3:
 		s.close()
 		return s.open()
-	case 4:
-		return s.trim(name)
-	case 5:
-		return s.remove(name)
-	case 6:
-		return s.seal(name)
-	case 7:
-		return s.keep(name)
-	case 8:
-		return s.retain()
+	case 2, 3, 4, 5, 6, 7, 8, 9, 10, 11:
+		return s.group()
 	default:
+		if n < 20 {
+			return s.change(name)
+		}
 		return s.append(name)
+	}
+}
+
+// change does something else than to append to a log.
+func (s *sim) change(name string) error {
+	switch s.rng.IntN(8) {
+	case 0:
+		return s.prove()
+	case 1, 2:
+		return s.create(fmt.Sprintf("log-%d", len(s.names)))
+	case 3:
+		return s.trim(name)
+	case 4:
+		return s.remove(name)
+	case 5:
+		return s.seal(name)
+	case 6:
+		return s.keep(name)
+	default:
+		return s.retain()
 	}
 }
 
@@ -64,26 +71,15 @@ func (s *sim) prove() error {
 	return c.journal.Seal(&c.group)
 }
 
-func (s *sim) create(name string) error {
-	if s.logs[name] == nil {
-		s.logs[name] = &simLog{}
-	}
-	if !slices.Contains(s.names, name) { // also if it was refused before
-		s.names = append(s.names, name)
-	}
-	_, made, err := s.engine.Put(context.Background(), name, commitlog.Change{})
-	if err == nil {
-		s.logs[name].made = true
-		if !made {
-			s.fail("log %s was there before it was made", name)
-		}
-	}
-	return err
-}
+func (s *sim) create(name string) error { return s.one(s.createCall(name)) }
 
 // append appends a random batch, sometimes of records that fill a frame or
 // more.
 func (s *sim) append(name string) error {
+	return s.appendSizes(name, s.rng.IntN(3) == 0, s.sizes()...)
+}
+
+func (s *sim) sizes() []int {
 	most := 200
 	if s.rng.IntN(8) == 0 {
 		most = 2000
@@ -92,66 +88,13 @@ func (s *sim) append(name string) error {
 	for i := range sizes {
 		sizes[i] = s.rng.IntN(most)
 	}
-	return s.appendSizes(name, s.rng.IntN(3) == 0, sizes...)
+	return sizes
 }
 
 // appendSizes appends a batch of records of these sizes and of random content,
 // from the log's producer or from nobody.
 func (s *sim) appendSizes(name string, produced bool, sizes ...int) error {
-	model := s.logs[name]
-	cl, err := s.engine.Log(context.Background(), name)
-	if err != nil {
-		if missing := (*commitlog.LogNotFoundError)(nil); errors.As(err, &missing) && !model.made {
-			return s.create(name)
-		}
-		return err
-	}
-	var batch commitlog.Batch
-	model.pending = nil
-	if produced {
-		batch.Producer = &commitlog.Producer{ID: "p", Epoch: 3, Sequence: model.sequence}
-	}
-	for _, size := range sizes {
-		value := make([]byte, 8+size)
-		binary.LittleEndian.PutUint64(value, s.rng.Uint64())
-		for i := 8; i < len(value); i++ {
-			value[i] = byte(i)
-		}
-		model.pending = append(model.pending, value)
-		batch.Records = append(batch.Records, commitlog.Record{Value: value})
-	}
-	if produced {
-		model.retry = &batch
-	}
-	acks, err := cl.Append(context.Background(), batch)
-	if model.sealed {
-		model.pending, model.retry = nil, nil
-		if err == nil {
-			s.fail("log %q is sealed, but an append got %v", name, acks)
-		}
-		if sealed := (*commitlog.LogSealedError)(nil); errors.As(err, &sealed) {
-			return nil
-		}
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	if acks[0].First != model.next() || acks[0].Next != acks[0].First+uint64(len(batch.Records)) || acks[0].Duplicate {
-		s.fail("log %q: ack %v for offset %d", name, acks[0], model.next())
-	}
-	if produced {
-		model.produced(acks[0].First)
-	}
-	model.acked = append(model.acked, model.pending...)
-	model.pending = nil
-	return nil
-}
-
-// produced is the ack of the batch that the producer had under way.
-func (l *simLog) produced(first uint64) {
-	l.last, l.lastAck, l.retry = l.retry, first, nil
-	l.sequence++
+	return s.one(s.appendCall(name, s.batch(produced, sizes...)))
 }
 
 // trim removes records below a random offset.
@@ -160,51 +103,13 @@ func (s *sim) trim(name string) error {
 	return s.trimTo(name, model.base+uint64(s.rng.IntN(len(model.acked)+1)))
 }
 
-func (s *sim) trimTo(name string, to uint64) error {
-	model := s.logs[name]
-	l := s.engine.named(name)
-	if l == nil {
-		return nil
-	}
-	model.trim = to
-	first, err := l.Trim(context.Background(), model.trim)
-	if err != nil {
-		return err
-	}
-	if want := max(model.first, model.trim); first != want {
-		s.fail("log %q: trimmed to %d, want %d", name, first, want)
-	}
-	model.first, model.trim = first, 0
-	return nil
-}
+func (s *sim) trimTo(name string, to uint64) error { return s.one(s.trimCall(name, to)) }
 
 // seal ends a log for good; the default log stays open.
-func (s *sim) seal(name string) error {
-	model := s.logs[name]
-	if name == "" || s.engine.named(name) == nil {
-		return nil
-	}
-	model.sealing = true
-	sealed := true
-	_, _, err := s.engine.Put(context.Background(), name, commitlog.Change{Sealed: &sealed})
-	if err == nil {
-		model.sealed, model.sealing = true, false
-	}
-	return err
-}
+func (s *sim) seal(name string) error { return s.one(s.sealCall(name)) }
 
 // keep sets what is to be kept of a log.
-func (s *sim) keep(name string) error {
-	if s.engine.named(name) == nil {
-		return nil
-	}
-	keep := commitlog.Retention{MaxBytes: 1 + uint64(s.rng.IntN(30_000))}
-	if s.rng.IntN(2) == 0 {
-		keep = commitlog.Retention{MaxAge: time.Duration(1+s.rng.IntN(100)) * time.Microsecond}
-	}
-	_, _, err := s.engine.Put(context.Background(), name, commitlog.Change{Retention: &keep})
-	return err
-}
+func (s *sim) keep(name string) error { return s.one(s.keepCall(name)) }
 
 // retain applies retention to all logs. Where it has to end is for other tests;
 // here it ends there or has not begun.
@@ -243,26 +148,38 @@ func (s *sim) retain() error {
 
 // remove deletes a log, and most times makes it anew.
 func (s *sim) remove(name string) error {
-	model := s.logs[name]
-	if name == "" || s.engine.named(name) == nil {
+	call := s.deleteCall(name)
+	if call == nil {
 		return nil
 	}
-	model.deleting = true
-	if err := s.engine.Delete(context.Background(), name); err != nil {
+	if err := s.one(call); err != nil || s.rng.IntN(4) == 0 {
 		return err
 	}
-	s.deleted(model)
-	if s.rng.IntN(4) == 0 {
-		return nil
-	}
-	_, made, err := s.engine.Put(context.Background(), name, commitlog.Change{})
-	if err == nil && !made {
-		s.fail("log %q was there after it was deleted", name)
-	}
-	model.made = err == nil
-	return err
+	return s.create(name)
 }
 
 func (s *sim) deleted(model *simLog) {
-	*model = simLog{base: model.next(), first: model.next()}
+	*model = simLog{base: model.next(), first: model.next(), lives: model.lives + 1}
+}
+
+// values are the records of the batch.
+func (b *sent) values() (values [][]byte) {
+	for _, r := range b.batch.Records {
+		values = append(values, r.Value)
+	}
+	return values
+}
+
+// ack takes a batch over that has got its offset.
+func (l *simLog) ack(b sent, first uint64) {
+	l.acked = append(l.acked[:len(l.acked):len(l.acked)], b.values()...)
+	b.first = first
+	if b.batch.Producer == nil {
+		return
+	}
+	l.sequence = b.batch.Producer.Sequence + 1
+	l.recent = append(l.recent, b)
+	if len(l.recent) > recentBatches {
+		l.recent = slices.Clone(l.recent[len(l.recent)-recentBatches:])
+	}
 }

@@ -80,7 +80,7 @@ func TestCrashAtEachStep(t *testing.T) {
 // crashAt runs the script and crashes it at a step, or crashes it every now and
 // then and crashes the recovery at the step.
 func crashAt(t *testing.T, at step, met *int, inRecovery bool) {
-	s := newSim(t, 3)
+	s := newSim(t, 4)
 	calls := 0
 	check := func(s *sim, op vfstest.Op) {
 		*met++
@@ -91,7 +91,7 @@ func crashAt(t *testing.T, at step, met *int, inRecovery bool) {
 				continue
 			}
 			// The recovery is cut off at its own first step of the name.
-			left.fs.SetHook(func(op vfstest.Op) error {
+			left.setHook(func(op vfstest.Op) error {
 				if left.crasher.State() == nil && !at.is(op) {
 					return nil
 				}
@@ -112,7 +112,7 @@ func crashAt(t *testing.T, at step, met *int, inRecovery bool) {
 		}
 	}
 	afterwards := false
-	s.fs.SetHook(func(op vfstest.Op) error {
+	s.setHook(func(op vfstest.Op) error {
 		switch {
 		case !inRecovery && at.is(op):
 			check(s, op)
@@ -125,14 +125,14 @@ func crashAt(t *testing.T, at step, met *int, inRecovery bool) {
 				return nil
 			}
 			one := s.after(crashed(s.fs, calls/9%4, uint64(calls)))
-			one.fs.SetHook(func(op vfstest.Op) error {
+			one.setHook(func(op vfstest.Op) error {
 				if at.is(op) {
 					check(one, op)
 				}
 				return nil
 			})
 			require.NoError(t, one.open())
-			one.fs.SetHook(nil)
+			one.setHook(nil)
 			one.close()
 		}
 		return nil

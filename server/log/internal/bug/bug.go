@@ -27,6 +27,15 @@ const (
 	TableBeforeSegments Bug = "table-before-segments"
 	// SharedBlock goes on, after a checkpoint, in the block that it synced.
 	SharedBlock Bug = "block-shared-after-checkpoint"
+	// CutTakenLate notes in a table where the journal is when it is written, not
+	// where it was at the cut.
+	CutTakenLate Bug = "cut-taken-late"
+	// ListedForLong leaves out of the next checkpoint what is written to a segment
+	// while one is made of it.
+	ListedForLong Bug = "listed-for-long"
+	// GapWritten writes, after a checkpoint, zeros behind what it synced, when an
+	// append came while the segment was being written.
+	GapWritten Bug = "gap-written-after-checkpoint"
 )
 
 // Bugs in what readers and callers are told.
@@ -82,6 +91,10 @@ const (
 	SameRange Bug = "append-in-failed-range"
 	// RewrittenInPlace writes to a segment again without cutting it first.
 	RewrittenInPlace Bug = "rewritten-in-place"
+	// ThirdLogDropped passes over the records of all logs of a group but two.
+	ThirdLogDropped Bug = "third-log-dropped"
+	// SecondBatchForgotten learns of a producer only the first batch in a group.
+	SecondBatchForgotten Bug = "second-batch-forgotten"
 	// NotIdempotent uses journal files again before recovery is done.
 	NotIdempotent Bug = "recovery-not-idempotent"
 )

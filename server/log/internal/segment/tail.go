@@ -28,6 +28,8 @@ type tail struct {
 	from     int64
 	buf      []byte
 	flushing bool // the file is being written from buf
+	taken    int  // with flushing: how much of buf that is
+	gap      int  // zeros in buf right behind that
 	busy     bool // it filled up before a checkpoint came, and will again
 }
 
@@ -50,6 +52,9 @@ func (t *tail) add(b []byte, pos int64) (size, grown int) {
 	}
 	had := len(t.buf)
 	gap := int(pos - t.from - int64(had))
+	if t.flushing && had == t.taken {
+		t.gap = gap
+	}
 	t.room(gap + len(b))
 	t.buf = t.buf[:had+gap]
 	clear(t.buf[had:])
@@ -104,28 +109,35 @@ func (t *tail) read(b []byte, pos int64) (below, all int, held bool) {
 func (t *tail) begin() (b []byte, pos int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.flushing = len(t.buf) > 0
+	t.flushing, t.taken, t.gap = len(t.buf) > 0, len(t.buf), 0
 	return t.buf, t.from
 }
 
-// end says that the first n bytes are in the file now.
-func (t *tail) end(n int) {
+// end says that the first n bytes, what begin returned or none, are in the file
+// now. It returns how many less there are in memory. Zeros behind them, up to where
+// a checkpoint made its cut meanwhile, are left out: their first block is that of
+// the last frames which the checkpoint calls durable, and is not written again.
+func (t *tail) end(n int) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.flushing = false
 	if n == 0 {
-		return
+		return 0
 	}
 	t.busy = n >= FlushSize
+	if !bug.On(bug.GapWritten) {
+		n += t.gap
+	}
 	t.from += int64(n)
 	rest := copy(t.buf, t.buf[n:])
 	t.buf = t.buf[:rest]
 	if rest == 0 {
 		t.recycle()
 		t.written.Store(nothingHeld)
-		return
+		return n
 	}
 	t.written.Store(t.from)
+	return n
 }
 
 // Buffer appends frames at a position, to be written later. It returns how many
@@ -158,8 +170,7 @@ func (g *Segment) flush() error {
 		g.tail.end(0)
 		return err
 	}
-	g.tail.end(len(b))
-	g.set.buffered.Add(-int64(len(b)))
+	g.set.buffered.Add(-int64(g.tail.end(len(b))))
 	return nil
 }
 

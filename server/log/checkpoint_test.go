@@ -1,0 +1,43 @@
+package log
+
+import (
+	"math/rand/v2"
+	"path"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/proglog/proglog/server/internal/vfs"
+	"github.com/proglog/proglog/server/internal/vfs/vfstest"
+)
+
+// What a checkpoint has called durable is in blocks that are never written again,
+// also if an append comes while the segment is being written: a power cut may ruin
+// every sector of a write that is under way.
+func TestBlocksOfACheckpointAreNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	fs := vfstest.NewMem()
+	options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
+	options.eager, options.flushBytes = false, 64<<10 // only the checkpoint writes
+	e, err := Open("sim", options)
+	require.NoError(t, err)
+	appendTo(t, e, "before the checkpoint")
+	var writes []int64
+	fs.SetHook(func(op vfstest.Op) error {
+		if op.Kind != vfstest.OpWriteAt || path.Dir(op.Name) != segmentsDir {
+			return nil
+		}
+		writes = append(writes, op.Off)
+		if len(writes) == 1 {
+			appendTo(t, e, "while it is made")
+		}
+		return nil
+	})
+	require.NoError(t, e.checkpoint())
+	appendTo(t, e, "behind it")
+	require.NoError(t, e.checkpoint())
+	require.Equal(t, []int64{0, vfs.BlockSize}, writes)
+	fs.SetHook(nil)
+	require.Equal(t, []string{"before the checkpoint", "while it is made", "behind it"}, readable(t, e))
+	require.NoError(t, e.Close())
+}
