@@ -1,12 +1,14 @@
 package log
 
 import (
+	"context"
 	"math/rand/v2"
 	"path"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
 	"github.com/proglog/proglog/server/internal/vfs/vfstest"
 )
@@ -40,4 +42,42 @@ func TestBlocksOfACheckpointAreNotWrittenAgain(t *testing.T) {
 	fs.SetHook(nil)
 	require.Equal(t, []string{"before the checkpoint", "while it is made", "behind it"}, readable(t, e))
 	require.NoError(t, e.Close())
+}
+
+// What is written to a segment behind the sync of all files, and before the
+// checkpoint goes on, is synced by the next checkpoint.
+func TestWrittenBehindTheSyncOfAllFiles(t *testing.T) {
+	t.Parallel()
+	fs := vfstest.NewMem()
+	options := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
+	options.eager, options.syncAllFrom = true, 2 // what is appended is written at once
+	e, err := Open("sim", options)
+	require.NoError(t, err)
+	_, _, err = e.Put(context.Background(), "other", commitlog.Change{})
+	require.NoError(t, err)
+	_, err = e.named("other").Append(context.Background(), oneBatch("the second segment"))
+	require.NoError(t, err)
+	appendTo(t, e, "before")
+	e.watch = &watchThen{Watch: e.watch, then: func() { appendTo(t, e, "behind the sync") }}
+	require.NoError(t, e.checkpoint())
+	require.NoError(t, e.checkpoint(), "of one segment")
+	after := openMem(t, fs.CrashKeepNone())
+	require.Equal(t, []string{"before", "behind the sync"}, readable(t, after))
+	require.NoError(t, after.Close())
+	require.NoError(t, e.Close())
+}
+
+// A watchThen does something once behind a sync of all files.
+type watchThen struct {
+	vfs.Watch
+	then func()
+}
+
+func (w *watchThen) Sync() error {
+	err := w.Watch.Sync()
+	if then := w.then; then != nil {
+		w.then = nil
+		then()
+	}
+	return err
 }

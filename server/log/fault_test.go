@@ -273,7 +273,7 @@ func (s *sim) faulty(what string, step func() error) {
 		return // it could not be opened again
 	}
 	for _, l := range s.logs {
-		if len(l.pending) > 0 || l.deleting || l.sealing || l.trim > 0 {
+		if len(l.pending) > 0 || l.deleting || l.sealing || l.keeping != nil || l.trim > 0 {
 			return // how it ends is open since an earlier error
 		}
 	}
@@ -289,7 +289,7 @@ func (s *sim) faulty(what string, step func() error) {
 	}
 	s.names = slices.DeleteFunc(s.names, func(name string) bool { return name != "" && !s.logs[name].made })
 	for name, l := range s.logs {
-		l.pending, l.deleting, l.sealing = nil, false, false
+		l.pending, l.deleting, l.sealing, l.keeping = nil, false, false, nil
 		if g := s.named(name); g != nil {
 			if first := g.Bounds().First; first == max(l.first, l.trim) {
 				l.first = first // retention got so far

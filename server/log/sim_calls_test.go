@@ -212,7 +212,22 @@ func (s *sim) keepCall(name string) *simCall {
 	if s.rng.IntN(2) == 0 {
 		keep = commitlog.Retention{MaxAge: time.Duration(1+s.rng.IntN(100)) * time.Microsecond}
 	}
-	return s.changeCall(name, commitlog.Change{Retention: &keep})
+	call := s.changeCall(name, commitlog.Change{Retention: &keep})
+	if call == nil {
+		return nil
+	}
+	model := s.logs[name]
+	call.begin = func() { model.keeping = &keep }
+	call.end = func(err error) error {
+		if err == nil {
+			model.keep = keep
+		}
+		if err == nil || !isOpen(err) {
+			model.keeping = nil
+		}
+		return err
+	}
+	return call
 }
 
 func (s *sim) changeCall(name string, change commitlog.Change) *simCall {

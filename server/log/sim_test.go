@@ -75,8 +75,10 @@ type simLog struct {
 	trim     uint64 // a trim under way, to this offset
 	deleting bool   // a delete is under way
 	sealing  bool   // a seal is under way
-	sequence uint64 // the next one of the log's producer
-	recent   []sent // the latest of the producer that were acked
+	keep     commitlog.Retention
+	keeping  *commitlog.Retention // a change to it that is under way
+	sequence uint64               // the next one of the log's producer
+	recent   []sent               // the latest of the producer that were acked
 }
 
 // A sent is a batch, with the offset that it got when it was acked.

@@ -39,6 +39,12 @@ func (s *sim) verifyLog(name string, model *simLog, l *Log) (there int) {
 	} else {
 		model.sealed, model.sealing = sealed, false
 	}
+	v := l.view.Load()
+	keep := commitlog.Retention{MaxAge: time.Duration(v.maxAge), MaxBytes: v.maxBytes}
+	if keep != model.keep && (model.keeping == nil || keep != *model.keeping) {
+		s.fail("log %q: retention is %v, want %v", name, keep, model.keep)
+	}
+	model.keep, model.keeping = keep, nil
 	first := l.Bounds().First
 	if first != model.first && (model.trim == 0 || first != max(model.first, model.trim)) {
 		s.fail("log %q begins at %d, want %d, or %d", name, first, model.first, model.trim)

@@ -33,6 +33,9 @@ const (
 	// ListedForLong leaves out of the next checkpoint what is written to a segment
 	// while one is made of it.
 	ListedForLong Bug = "listed-for-long"
+	// LetGo takes what was written to a segment behind the sync of all files for
+	// synced with them.
+	LetGo Bug = "written-behind-sync-of-all"
 	// GapWritten writes, after a checkpoint, zeros behind what it synced, when an
 	// append came while the segment was being written.
 	GapWritten Bug = "gap-written-after-checkpoint"
