@@ -159,6 +159,7 @@ func (e *Engine) complete(k cut) error {
 	for i, l := range k.logs {
 		l.saved.Store(k.table.rows[i].next)
 	}
+	saveLate(k.logs)
 	e.committer.journal.Free(k.table.cut)
 	// After a start the table comes before the journal's next file: what it frees
 	// may be all the space there is.

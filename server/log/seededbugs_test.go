@@ -33,6 +33,7 @@ var catches = []struct {
 	{bug.SharedBlock, "TestCrashAnywhere"},
 	{bug.CutTakenLate, "TestCrashAtEveryCall"},
 	{bug.ListedForLong, "TestCrashAtEveryCall"},
+	{bug.SavedTooFar, "TestWhatTheJournalStillHasIsNotDamaged"},
 	{bug.LetGo, "TestWrittenBehindTheSyncOfAllFiles"},
 	{bug.GapWritten, "TestBlocksOfACheckpointAreNotWrittenAgain"},
 	{bug.ReadersAhead, "TestReadersSeeOnlyWhatIsDurable"},

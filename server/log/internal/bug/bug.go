@@ -33,6 +33,8 @@ const (
 	// ListedForLong leaves out of the next checkpoint what is written to a segment
 	// while one is made of it.
 	ListedForLong Bug = "listed-for-long"
+	// SavedTooFar takes what came while a checkpoint was made for saved by it.
+	SavedTooFar Bug = "saved-too-far"
 	// LetGo takes what was written to a segment behind the sync of all files for
 	// synced with them.
 	LetGo Bug = "written-behind-sync-of-all"
