@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path"
 
+	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
 	"github.com/proglog/proglog/server/internal/vfs/vfstest"
 )
@@ -65,9 +66,10 @@ func (s *sim) meanwhile(unlocked bool) {
 		s.within.inside = false
 		e.options.inline, e.options.eager = inline, eager
 	}()
-	if err := e.committer.stoppedBy(); err != nil || e.tails.over() || !e.committer.journal.Room(24<<10) {
+	if err := e.committer.stoppedBy(); err != nil || e.tails.over() || !e.committer.journal.Room(48<<10) {
 		return // it would wait for the checkpoint
 	}
+	e.giveUpWaits(commitlog.ErrStorageFull) // what waits all the same fails
 	s.within.done++
 	var err error
 	name := s.names[s.rng.IntN(len(s.names))]
@@ -78,7 +80,7 @@ func (s *sim) meanwhile(unlocked bool) {
 		err = s.append("")
 	case n < 8:
 		err = s.flushLarge()
-	case n < 10:
+	case n < 10 && len(s.names) <= 8: // retention writes a group for each log
 		err = s.change(name)
 	default:
 		err = s.smallGroup()
