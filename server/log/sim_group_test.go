@@ -119,9 +119,12 @@ func (s *sim) group() error {
 				continue
 			}
 			var batches []commitlog.Batch
-			produced := uint64(0)
+			produced, size := uint64(0), int64(0)
 			for range 1 + s.rng.IntN(3) {
 				b := s.batch(s.rng.IntN(2) == 0, s.sizes()...)
+				if size += sizeOf(&b); size > s.engine.options.GroupBytes {
+					break // a larger call would come in two parts, the second behind its group
+				}
 				if b.Producer != nil {
 					produced++
 				}

@@ -47,6 +47,7 @@ func (s *sim) interrupt(op vfstest.Op) {
 	switch {
 	case path.Dir(op.Name) == segmentsDir:
 		s.meanwhile(false)
+	case op.Name == journalDir: // the journal is locked
 	case path.Dir(op.Name) == ".":
 		s.meanwhile(true)
 	}
