@@ -57,10 +57,11 @@ func TestDamageAnywhere(t *testing.T) {
 		entry.write(t)
 		return
 	}
-	t.Logf("%d faults: %d opened, %d refused; %d repaired, %d of them whole",
-		b.tried.Load(), b.outcomes.opened.Load(), b.outcomes.refused.Load(), b.outcomes.repaired.Load(), b.outcomes.whole.Load())
+	t.Logf("%d faults: %d opened, %d refused; %d repaired, %d of them whole; bits in segments: %d cost records, %d did not, for the journal had them",
+		b.tried.Load(), b.outcomes.opened.Load(), b.outcomes.refused.Load(), b.outcomes.repaired.Load(), b.outcomes.whole.Load(), b.outcomes.lost.Load(), b.outcomes.fromJournal.Load())
 	require.Positive(t, b.outcomes.refused.Load())
 	require.Positive(t, b.outcomes.opened.Load())
+	require.Positive(t, b.outcomes.fromJournal.Load())
 }
 
 type battery struct {

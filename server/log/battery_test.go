@@ -17,6 +17,7 @@ import (
 // outcomes counts what became of faults.
 type outcomes struct {
 	opened, refused, repaired, whole atomic.Int64
+	lost, fromJournal                atomic.Int64 // what a flipped bit of a segment cost, or would have cost, in a copy
 }
 
 // check damages a copy of the specimen and holds the engine, and with deep also

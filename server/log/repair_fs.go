@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"sync"
 
 	"github.com/proglog/proglog/server/internal/vfs"
@@ -17,6 +18,7 @@ import (
 type sourceFS struct {
 	vfs.FS
 	unread func(file string, position int64, err error)
+	files  map[string]string // where a file is that has another's name; "": its name is another's
 
 	mu   sync.Mutex
 	told map[string]bool
@@ -29,11 +31,40 @@ func newSourceFS(inner vfs.FS, unread func(file string, position int64, err erro
 var errSource = errors.New("the directory is only looked at")
 
 func (s *sourceFS) Open(name string, _ vfs.Mode) (vfs.File, error) {
+	if name = s.real(name); name == "" {
+		return nil, fs.ErrNotExist
+	}
 	f, err := s.FS.Open(name, vfs.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
 	return &sourceFile{File: f, fs: s, name: name}, nil
+}
+
+// Size is that of the file, whatever it is called.
+func (s *sourceFS) Size(name string) (int64, error) {
+	if name = s.real(name); name == "" {
+		return 0, fs.ErrNotExist
+	}
+	return s.FS.Size(name)
+}
+
+// real is what the file is called that a path stands for.
+func (s *sourceFS) real(name string) string {
+	if file, moved := s.files[name]; moved {
+		return file
+	}
+	return name
+}
+
+// named is what a file in a directory should be called.
+func (s *sourceFS) named(dir, file string) string {
+	for name, at := range s.files {
+		if at == dir+"/"+file {
+			return path.Base(name)
+		}
+	}
+	return file
 }
 
 func (s *sourceFS) Create(string, vfs.Mode) (vfs.File, error) { return nil, errSource }

@@ -20,6 +20,7 @@ type journalFrame struct {
 	place *journalPlace
 	at    int  // in the place's body
 	weak  bool // of a place without a whole group: it has to follow from what was before
+	early bool // from before the table's cut: a chain of the journal or of the log proves it
 }
 
 // A journalPlace is a stretch of a journal file that a repair may take frames
@@ -41,6 +42,7 @@ type journalPlace struct {
 // journalSurvey is what the journal may tell.
 type journalSurvey struct {
 	places []*journalPlace // in the order in which they were written
+	early  []*journalPlace // from before the table's cut, in files that were not written again since
 	synced uint64          // every group up to this one was durable
 	buf    []byte
 	loaded *journalPlace // whose body is in buf
@@ -127,9 +129,12 @@ func (s *source) choosePlaces(all []*journalPlace) (kept []*journalPlace) {
 			if p.seq >= cut.Seq && (s.table == nil || cut.Seq > 0) {
 				s.journal.synced = max(s.journal.synced, p.synced)
 				kept = append(kept, p)
+			} else {
+				s.early(p)
 			}
 		case p.number < cut.File || p.number == cut.File && p.position < cut.Position || p.number == 0 || old[p.file]:
 			// Before the cut, or behind the end.
+			s.early(p)
 		default:
 			if b := behind[p.file]; b != nil {
 				p.after = b.seq
@@ -339,6 +344,7 @@ func (s *source) indexJournal() {
 		}
 		s.salvage(b, take)
 	}
+	s.indexEarly()
 	for _, l := range s.logs {
 		slices.SortStableFunc(l.frames, func(a, b journalFrame) int { return cmp.Compare(a.Base, b.Base) })
 	}

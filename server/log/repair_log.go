@@ -24,6 +24,7 @@ type logRepair struct {
 	bad   []badPlace // damage seen since the last frame
 	chain uint32     // of the held frame, or the last one
 	known bool       // chain is that of the record before at
+	early uint64     // records of frames from before the table's cut
 }
 
 // A heldFrame is a frame with its bytes.
@@ -82,6 +83,9 @@ func (c *logRepair) run() (row, error) {
 	w, err := c.out.row(m)
 	w.producers = l.producers.append(nil, c.out.time, l.window())
 	c.report.Next = c.out.end
+	if c.early > 0 {
+		c.report.Notes = append(c.report.Notes, fmt.Sprintf("its segments no longer hold %d of its records as they were written; they were taken from the journal, whose files still had them", c.early))
+	}
 	c.source.report.Logs = append(c.source.report.Logs, c.report)
 	c.source.report.Bytes += c.out.written
 	return w, err
@@ -110,7 +114,7 @@ func (c *logRepair) frames() error {
 		switch {
 		case !more && len(frames) == 0:
 			return nil
-		case len(frames) > 0 && (!more || frames[0].Base < s.Base || frames[0].Base == s.Base && !c.follows(s.raw) && !frames[0].weak):
+		case len(frames) > 0 && (!more || frames[0].Base < s.Base || frames[0].Base == s.Base && c.better(&frames[0], s)):
 			f, ok, err := c.journalFrame(&frames[0])
 			frames = frames[1:]
 			if err != nil {
@@ -142,6 +146,15 @@ func (c *logRepair) follows(raw []byte) bool {
 	return !c.known || frame.CheckChain(raw, c.chain)
 }
 
+// better says whether the journal's frame, not the segment's of the same offset,
+// is the one that belongs there.
+func (c *logRepair) better(f *journalFrame, s *heldFrame) bool {
+	if f.early {
+		return f.Chain != s.Chain
+	}
+	return !c.follows(s.raw) && !f.weak
+}
+
 // journalFrame reads a frame of the journal; ok is false if it is not to be
 // trusted.
 func (c *logRepair) journalFrame(f *journalFrame) (h *heldFrame, ok bool, err error) {
@@ -150,8 +163,11 @@ func (c *logRepair) journalFrame(f *journalFrame) (h *heldFrame, ok bool, err er
 		return nil, false, err
 	}
 	raw := b[f.at:][:f.Size()]
-	if f.weak && (f.Base != c.at || !c.follows(raw)) {
+	if f.weak && (f.Base != c.at || !c.follows(raw)) || f.early && f.Base == c.at && !c.follows(raw) {
 		return nil, false, nil
+	}
+	if f.early {
+		c.early += f.Next() - max(f.Base, c.report.First)
 	}
 	c.read(int64(len(raw)))
 	return &heldFrame{Header: f.Header, raw: bytes.Clone(raw), file: f.place.file, pos: f.place.position + int64(f.at)}, true, nil
@@ -162,7 +178,7 @@ func (c *logRepair) segmentFrames() iter.Seq2[*heldFrame, error] {
 	return func(yield func(*heldFrame, error) bool) {
 		list := c.log.sortedSegments()
 		for i, g := range list {
-			path := segmentsDir + "/" + g.name
+			path := c.source.fs.real(segmentsDir + "/" + g.name)
 			if i+1 < len(list) && list[i+1].Base <= c.log.meta.first {
 				continue // all of it is trimmed
 			}

@@ -18,7 +18,9 @@ func (s *source) surveySegments() error {
 	} else if err != nil {
 		return err
 	}
-	for _, name := range names {
+	s.sortOut(names)
+	for _, file := range names {
+		name := s.fs.named(segmentsDir, file)
 		said, ok := segment.ParseStoreName(name)
 		if !ok {
 			if _, _, ours := segment.ParseName(name); !ours {

@@ -40,6 +40,7 @@ type sourceLog struct {
 	producers producers
 	segments  map[uint32]*sourceSegment
 	frames    []journalFrame
+	early     []*earlyFrame
 	chains    map[uint64]uint32 // of the log at an offset, as other places tell it
 	notes     []string
 }
@@ -240,10 +241,18 @@ func (s *source) bytes() (n int64) {
 			n += g.size
 		}
 		for i := range l.frames {
-			n += int64(l.frames[i].Size())
+			if f := &l.frames[i]; !f.early || !l.holds(f) {
+				n += int64(f.Size())
+			}
 		}
 	}
 	return n
+}
+
+// holds says whether the segment's file reaches as far as a frame.
+func (l *sourceLog) holds(f *journalFrame) bool {
+	g := l.segments[f.Segment]
+	return g != nil && g.there && int64(f.Position)+int64(f.Size()) <= g.size
 }
 
 // window is what is remembered of producers: as much as the source did.

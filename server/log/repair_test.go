@@ -48,9 +48,30 @@ func TestRepairOfWhatIsWhole(t *testing.T) {
 	assert.Equal(t, append(want, "and on"), readable(t, e))
 }
 
+// withoutJournal stops a directory and takes from its journal's files what they
+// still hold, as their next use does: what a segment loses is then lost.
+func withoutJournal(t *testing.T, fs *vfstest.Mem) *vfstest.Mem {
+	t.Helper()
+	e := openMem(t, fs)
+	require.NoError(t, e.Close())
+	fs = fs.CrashKeepNone()
+	for _, n := range mustReadDir(t, fs, journalDir) {
+		zeroGroups(t, fs, path.Join(journalDir, n))
+	}
+	return fs
+}
+
+func zeroGroups(t *testing.T, fs *vfstest.Mem, name string) {
+	t.Helper()
+	b := fileBytes(t, fs, name)
+	clear(b[4096:])
+	setFile(t, fs, name, b)
+}
+
 // A damaged frame costs its records, which the new directory tells of.
 func TestRepairKeepsThePlaceOfLostRecords(t *testing.T) {
 	fs, _ := filled(t)
+	fs = withoutJournal(t, fs)
 	want := readable(t, openMem(t, fs.CrashKeepAll()))
 	flip(t, fs, path.Join(segmentsDir, segmentNames(t, fs)[1]), 1200)
 	to, report := repaired(t, fs)
@@ -159,6 +180,7 @@ func TestRepairWithoutTableAndSegmentHeaders(t *testing.T) {
 // is told with its place.
 func TestRepairOfADiskWithABadBlock(t *testing.T) {
 	fs, _ := filled(t)
+	fs = withoutJournal(t, fs)
 	want := readable(t, openMem(t, fs.CrashKeepAll()))
 	file := path.Join(segmentsDir, segmentNames(t, fs)[1])
 	fs.SetHook(func(op vfstest.Op) error {
@@ -242,7 +264,13 @@ func TestRepairDropsAReplacedFrame(t *testing.T) {
 	second.Put(b[at:], g.Seed, first.Chain)
 	setFile(t, fs, name, b)
 
-	to, report := repaired(t, fs)
+	to, report := repaired(t, fs.CrashKeepAll())
+	assert.Empty(t, report.Logs[0].Lost, "the journal's files still tell which one is right")
+	assert.Equal(t, []string{"one", "two", "three"}, readable(t, openMem(t, to)))
+	for _, n := range mustReadDir(t, fs, journalDir) {
+		zeroGroups(t, fs, path.Join(journalDir, n))
+	}
+	to, report = repaired(t, fs)
 	require.Len(t, report.Logs[0].Lost, 1)
 	assert.Equal(t, LostRange{
 		First: 1, Next: 2, File: name, Position: int64(at),
