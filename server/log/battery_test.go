@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -56,14 +55,23 @@ func (s *specimen) check(t testing.TB, f fault, deep bool, o *outcomes) error {
 // checkRefusal: segments and indexes never keep a directory closed, and the
 // error names what does.
 func (s *specimen) checkRefusal(f fault, err error) error {
-	var corrupt *CorruptError
-	switch {
-	case errors.Is(err, ErrNotDataDir):
+	if errors.Is(err, ErrNotDataDir) {
 		return nil
-	case !errors.As(err, &corrupt) && !strings.Contains(err.Error(), identityName) && !strings.Contains(err.Error(), journalDir):
-		return fmt.Errorf("refused without a reason for the operator: %w", err)
-	case !slices.ContainsFunc([]string{identityName, checkpointName, "checkpoint", journalDir}, func(name string) bool { return strings.Contains(err.Error(), name) }):
-		return fmt.Errorf("refused without a file's name: %w", err)
+	}
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) {
+		return s.checkUnread(f, err)
+	}
+	if _, known := s.files[corrupt.File]; !known && corrupt.File != journalDir || corrupt.Position < 0 {
+		return fmt.Errorf("refused for a place that nobody has, %s at %d: %w", corrupt.File, corrupt.Position, err)
+	}
+	if f.bit != nil && (corrupt.File != f.bit.name || corrupt.Position > f.bit.pos) {
+		return fmt.Errorf("refused for %s at %d, which is not what was damaged: %w", corrupt.File, corrupt.Position, err)
+	}
+	if path.Dir(corrupt.File) == journalDir || corrupt.File == journalDir {
+		if err := s.checkStakes(corrupt.Stakes, f); err != nil {
+			return err
+		}
 	}
 	for name := range f.files {
 		if path.Dir(name) != segmentsDir {
@@ -74,6 +82,35 @@ func (s *specimen) checkRefusal(f fault, err error) error {
 		return nil
 	}
 	return fmt.Errorf("damage in segments keeps the directory closed: %w", err)
+}
+
+// checkUnread: what is refused without a CorruptError is a file that is not of its
+// size, or gone.
+func (s *specimen) checkUnread(f fault, err error) error {
+	for name := range f.files {
+		if path.Dir(name) != segmentsDir && strings.Contains(err.Error(), name) {
+			return nil
+		}
+	}
+	return fmt.Errorf("refused without a reason for the operator: %w", err)
+}
+
+// checkStakes: every log that there is stands there, with an offset up to which its
+// records are told for certain.
+func (s *specimen) checkStakes(stakes []Stake, f fault) error {
+	if gone, changed := f.files[checkpointName]; changed && gone == nil {
+		return nil // nothing is left that tells of logs
+	}
+	from := map[string]uint64{}
+	for _, k := range stakes {
+		from[k.Log] = k.From
+	}
+	for name, l := range s.logs {
+		if at, told := from[name]; !told || at > l.next {
+			return fmt.Errorf("refused, and of log %q with records up to %d the offset at stake is %d (told: %v)", name, l.next, at, told)
+		}
+	}
+	return nil
 }
 
 // checkReads: each log has its bounds, and each record is there as it was

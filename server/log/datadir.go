@@ -33,6 +33,9 @@ const (
 // ErrNotDataDir reports a directory that is neither empty nor proglog's.
 var ErrNotDataDir = errors.New("not a proglog data directory, and not empty")
 
+// errIdentity reports an identity that is not as it was written.
+var errIdentity = fmt.Errorf("the file %s is damaged", identityName)
+
 // readIdentity returns the directory's id. The error is fs.ErrNotExist in an
 // empty directory.
 func readIdentity(fsys vfs.FS) (id [16]byte, err error) {
@@ -48,7 +51,7 @@ func readIdentity(fsys vfs.FS) (id [16]byte, err error) {
 	}
 	le := binary.LittleEndian
 	if len(b) != identitySize || string(b[:8]) != identityMagic || le.Uint32(b[8:]) != frame.Checksum(b[12:]) {
-		return id, fmt.Errorf("the file %s is damaged", identityName)
+		return id, errIdentity
 	}
 	if v := le.Uint32(b[12:]); v != formatMajor {
 		return id, fmt.Errorf("the data directory has format %d, this program reads %d", v, formatMajor)

@@ -19,13 +19,14 @@ import (
 // Engine is a data directory with all its logs. It implements
 // [commitlog.Engine].
 type Engine struct {
-	options  Options
-	fs       vfs.FS
-	id       [16]byte
-	life     [16]byte // see life.go
-	lock     io.Closer
-	segments *segment.Set
-	watch    vfs.Watch // nil: files are synced one by one
+	options           Options
+	fs                vfs.FS
+	id                [16]byte
+	life              [16]byte // see life.go
+	copied, unstamped bool     // what recognise found
+	lock              io.Closer
+	segments          *segment.Set
+	watch             vfs.Watch // nil: files are synced one by one
 
 	committer    committer
 	checkpointAt int64 // live bytes of the journal that ask for a checkpoint

@@ -29,14 +29,22 @@ func (e *Engine) recognise(t *table) error {
 	if err != nil {
 		return err
 	}
-	if stamp == (vfs.Stamp{}) {
-		e.options.Logger.Warn("this file system does not tell a copy of the data directory from the original; after a restore run: proglog repair --restored")
-	}
-	if t.stamp.Differs(stamp) {
+	e.unstamped = stamp == (vfs.Stamp{})
+	if e.copied = t.stamp.Differs(stamp); e.copied {
 		e.options.random(e.life[:])
-		e.options.Logger.Warn("the data directory is a copy, or was restored from one: its logs have new ids, and readers that go on are told LOG_CHANGED")
 	}
 	return nil
+}
+
+// tellLife warns of what recognise found, once the directory is open: of one that
+// is refused, nothing is said to have changed.
+func (e *Engine) tellLife() {
+	if e.unstamped {
+		e.options.Logger.Warn("this file system does not tell a copy of the data directory from the original; after a restore run: proglog repair --restored")
+	}
+	if e.copied {
+		e.options.Logger.Warn("the data directory is a copy, or was restored from one: its logs have new ids, and readers that go on are told LOG_CHANGED")
+	}
 }
 
 // Adopt settles what a directory that was copied or restored is: another one,
@@ -67,7 +75,7 @@ func adopt(o Options, same bool) (err error) {
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	t, err := readTable(o.FS, id)
 	if err != nil {
-		return &CorruptError{What: checkpointName, Cause: err}
+		return &CorruptError{What: checkpointName, File: checkpointName, Cause: err}
 	}
 	if t == nil {
 		return errors.New("it was never opened to its end, and has no logs")

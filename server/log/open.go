@@ -90,12 +90,15 @@ func (e *Engine) openDir() (err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		e.id, err = writeIdentity(e.fs, e.options.random)
 	}
+	if errors.Is(err, errIdentity) {
+		return &CorruptError{What: identityName, File: identityName, Cause: err}
+	}
 	if err != nil {
 		return err
 	}
 	t, err := readTable(e.fs, e.id)
 	if err != nil {
-		return &CorruptError{What: checkpointName, Cause: err}
+		return &CorruptError{What: checkpointName, File: checkpointName, Cause: err}
 	}
 	for _, dir := range []string{journalDir, segmentsDir} {
 		if err := e.fs.MkdirAll(dir); err != nil {
@@ -111,6 +114,7 @@ func (e *Engine) openDir() (err error) {
 	if err := e.recover(t); err != nil {
 		return err
 	}
+	e.tellLife()
 	e.tasks.Go(e.committer.run)
 	if !e.options.inline {
 		e.tasks.Go(e.tails.run)
@@ -136,8 +140,10 @@ func (e *Engine) recover(t *table) error {
 	look.dry = true
 	j, found, err := journal.Open(e.journalConfig(), t.cut, look.replay, r.replay)
 	if err != nil {
-		if damage := (*journal.DamageError)(nil); errors.As(err, &damage) || errors.Is(err, errMismatch) {
-			return &CorruptError{What: "the journal", Cause: err}
+		if damage := (*journal.DamageError)(nil); errors.As(err, &damage) {
+			return &CorruptError{What: "the journal", File: damage.File, Position: damage.Position, Stakes: look.stakes(), Cause: err}
+		} else if place := (*journal.ApplyError)(nil); errors.As(err, &place) && errors.Is(err, errMismatch) {
+			return &CorruptError{What: "the journal", File: place.File, Position: place.Position, Stakes: look.stakes(), Cause: err}
 		}
 		return err
 	}
@@ -169,13 +175,22 @@ func (e *Engine) recover(t *table) error {
 // CorruptError reports damage that keeps a data directory from opening. Nothing
 // was changed. Its text is for the operator.
 type CorruptError struct {
-	What  string
-	Cause error
+	What     string
+	File     string // below the data directory
+	Position int64  // in it
+	// Stakes are the logs of which acknowledged records may be behind the place; none
+	// if that cannot be told, because all that tells of logs is damaged.
+	Stakes []Stake
+	Cause  error
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%s is not as it was written, which no crash causes: %v; nothing was changed; "+
-		"copy the directory before anything else, then run: proglog verify", e.What, e.Cause)
+	stakes := StakeText(e.Stakes)
+	if stakes == "" {
+		stakes = "without it, it cannot be told which records each log has, so those of all logs are at stake, from their first offsets on"
+	}
+	return fmt.Sprintf("%s is not as it was written, which no crash causes: %v; %s; nothing was changed; "+
+		"copy the directory before anything else, then run: proglog verify", e.What, e.Cause, stakes)
 }
 
 func (e *CorruptError) Unwrap() error { return e.Cause }

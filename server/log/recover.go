@@ -95,6 +95,17 @@ func (r *recovery) reportMissing() {
 	}
 }
 
+// stakes are the logs as far as the frames so far tell, each with the end that it
+// has by them.
+func (r *recovery) stakes() (stakes []Stake) {
+	for _, l := range r.byNumber {
+		if !l.deleted() {
+			stakes = append(stakes, Stake{Log: l.name, From: l.end})
+		}
+	}
+	return sortStakes(stakes)
+}
+
 // errMismatch reports whole frames that cannot follow from what was before. No
 // crash leaves them.
 var errMismatch = errors.New("the journal does not fit its logs")

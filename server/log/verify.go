@@ -1,6 +1,7 @@
 package log
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,10 +19,10 @@ import (
 // A Report says what Verify found.
 type Report struct {
 	Logs     int
-	Records  uint64
-	Bytes    int64 // read
-	Journal  int   // groups behind the last checkpoint
-	Torn     bool  // an unfinished group ends the journal, as a crash leaves it
+	Records  uint64 // that the logs have, without those that are lost
+	Bytes    int64  // read
+	Journal  int    // groups behind the last checkpoint
+	Torn     bool   // an unfinished group ends the journal, as a crash leaves it
 	Problems []Problem
 	// Lost are ranges that a repair could not copy, and has recorded: no damage,
 	// but their records are gone.
@@ -43,6 +44,9 @@ type Problem struct {
 	Log         string // its name, if records are lost
 	First, Next uint64 // the records that are lost: from First up to but not including Next
 	Text        string // what is wrong there
+	// Stakes are, for damage to the journal, the logs of which acknowledged records
+	// may be in what follows there.
+	Stakes []Stake
 }
 
 // VerifyOptions tune Verify. All may be zero.
@@ -145,6 +149,7 @@ func (v *verifier) run(ctx context.Context, id [16]byte) error {
 			v.report.Records += l.end - l.meta.first
 		}
 	}
+	v.report.Records -= lostRecords(slices.Concat(v.report.Problems, v.report.Lost))
 	v.unlisted(listed)
 	return nil
 }
@@ -163,11 +168,11 @@ func (v *verifier) log(ctx context.Context, w *row, now *meta, listed map[string
 			continue // its file may be gone already
 		}
 		g := v.segments.Existing(s.spec, end)
-		damaged, last, err := g.Verify(ctx, next, v.read)
+		path := segmentsDir + "/" + s.spec.Name()
+		damaged, last, err := g.Verify(ctx, next, v.within(path))
 		if err != nil {
 			return err
 		}
-		path := segmentsDir + "/" + s.spec.Name()
 		lost := 0
 		for _, d := range damaged {
 			if d.First < d.Next && d.Next <= now.first {
@@ -205,6 +210,20 @@ func (v *verifier) log(ctx context.Context, w *row, now *meta, listed map[string
 	return nil
 }
 
+// within counts what is read of a file, which is never more than it holds: behind
+// its damaged or missing end there is nothing to be read.
+func (v *verifier) within(path string) func(int64) {
+	left, err := v.fs.Size(path)
+	if err != nil {
+		left = 0
+	}
+	return func(n int64) {
+		n = min(n, left)
+		left -= n
+		v.read(n)
+	}
+}
+
 func (v *verifier) read(n int64) {
 	v.done = min(v.done+n, v.total)
 	v.report.Bytes += n
@@ -236,12 +255,41 @@ func (v *verifier) journal(t *table, id [16]byte, logs map[uint64]*replayed, lis
 		return nil
 	})
 	if damage := (*journal.DamageError)(nil); errors.As(err, &damage) {
-		v.problem(Problem{File: damage.File, Position: damage.Position, Text: fmt.Sprintf("group %d of the journal: %s", damage.Group, damage.Why)})
+		v.problem(Problem{File: damage.File, Position: damage.Position, Text: fmt.Sprintf("group %d of the journal: %s", damage.Group, damage.Why), Stakes: stakesOf(logs)})
+	} else if place := (*journal.ApplyError)(nil); errors.As(err, &place) {
+		v.problem(Problem{File: place.File, Position: place.Position, Text: fmt.Sprintf("group %d of the journal: %v", place.Group, place.Err), Stakes: stakesOf(logs)})
 	} else if err != nil {
 		v.problem(Problem{File: journalDir, Text: err.Error()})
 	}
 	v.report.Journal, v.report.Torn = found.Groups, found.Torn && err == nil
 	v.report.Bytes += found.Bytes
+}
+
+// lostRecords counts each record once, whatever was found of it.
+func lostRecords(problems []Problem) (n uint64) {
+	slices.SortFunc(problems, func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.Log, b.Log), cmp.Compare(a.First, b.First))
+	})
+	log, told := "", uint64(0) // of it, up to this offset
+	for _, p := range problems {
+		if p.Log != log {
+			log, told = p.Log, 0
+		}
+		if from := max(p.First, told); p.Next > from {
+			n += p.Next - from
+			told = p.Next
+		}
+	}
+	return n
+}
+
+func stakesOf(logs map[uint64]*replayed) (stakes []Stake) {
+	for _, l := range logs {
+		if l.meta.flags&metaDeleted == 0 {
+			stakes = append(stakes, Stake{Log: l.meta.name, From: l.end})
+		}
+	}
+	return sortStakes(stakes)
 }
 
 func (v *verifier) journalFrame(h *frame.Header, b []byte, logs map[uint64]*replayed, listed map[string]bool) error {

@@ -50,11 +50,18 @@ func printReport(w io.Writer, dir string, r *plog.Report) {
 			continue
 		}
 		fmt.Fprintf(w, "DAMAGED: %s, position %d: %s\n", p.File, p.Position, p.Text)
+		if stakes := plog.StakeText(p.Stakes); stakes != "" {
+			fmt.Fprintf(w, "  %s\n", stakes)
+		}
 	}
 	if r.Torn {
 		fmt.Fprintln(w, "note: the journal ends in what is taken for an unfinished write, as a crash leaves it: nothing proves that it was ever whole, and the next start drops it")
 	}
 	fmt.Fprintf(w, "%s: %d logs, %d records, %d bytes read; %d groups wait in the journal for the next start\n", dir, r.Logs, r.Records, r.Bytes, r.Journal)
+	if len(r.Problems) == 0 && len(r.Lost) > 0 {
+		fmt.Fprintln(w, "no new damage: but for what was lost before, every record, checksum and chain is as it was written")
+		return
+	}
 	if len(r.Problems) == 0 {
 		fmt.Fprintln(w, "no damage: every record, checksum and chain is as it was written")
 		return

@@ -21,6 +21,21 @@ func (e *DamageError) Error() string {
 	return fmt.Sprintf("%s is damaged at position %d (group %d): %s", e.File, e.Position, e.Group, e.Why)
 }
 
+// An ApplyError is what became of a group that is whole, but that its reader did
+// not take.
+type ApplyError struct {
+	File     string
+	Position int64
+	Group    uint64
+	Err      error
+}
+
+func (e *ApplyError) Error() string {
+	return fmt.Sprintf("%s at position %d (group %d): %v", e.File, e.Position, e.Group, e.Err)
+}
+
+func (e *ApplyError) Unwrap() error { return e.Err }
+
 // Scanned says what a scan found.
 type Scanned struct {
 	Groups int

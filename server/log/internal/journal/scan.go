@@ -149,7 +149,7 @@ func (s *scan) run(from Cut, apply func([]byte) error) (Scanned, error) {
 			return found, s.judgeEnd(f, &found, err)
 		}
 		if err := apply(b[GroupHeaderSize:h.length]); err != nil {
-			return found, fmt.Errorf("%s, group %d: %w", f.name, h.seq, err)
+			return found, &ApplyError{File: f.name, Position: found.End.Position, Group: h.seq, Err: err}
 		}
 		n := vfs.AlignUp(int64(h.length))
 		found.End = Cut{File: f.number, Position: found.End.Position + n, Seq: h.seq + 1, Chain: crc}
