@@ -46,7 +46,8 @@ func TestDamageAnywhere(t *testing.T) {
 			faults = b.piece.of(faults, entry.Of)
 		}
 		entry.Of += uint64(b.planned)
-		t.Run(s.name, func(t *testing.T) { b.run(t, s, faults) })
+		first := max(b.piece.from, entry.Of-uint64(b.planned))
+		t.Run(s.name, func(t *testing.T) { b.run(t, s, faults, first) })
 	}
 	if b.piece != (piece{}) {
 		entry.States, entry.Seconds = uint64(b.tried.Load()), time.Since(started).Seconds()
@@ -112,11 +113,16 @@ func (p piece) of(faults []func() fault, at uint64) []func() fault {
 	return faults[from-at : to-at]
 }
 
-// repairEvery is how many faults are tried for one whose repair is, too.
+// repairEvery is how many faults are tried for one of which verify and repair are
+// asked, too. The seed says which; a long series gives each of its rounds the next
+// seed, so that after as many rounds every fault has had its turn.
 const repairEvery = 16
 
+// deep says whether verify and repair are asked of the fault of a number.
+func (b *battery) deep(n uint64) bool { return (n+b.seed)%repairEvery == 0 }
+
 // run tries faults on all processors.
-func (b *battery) run(t *testing.T, s *specimen, faults []func() fault) {
+func (b *battery) run(t *testing.T, s *specimen, faults []func() fault, first uint64) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -128,7 +134,7 @@ func (b *battery) run(t *testing.T, s *specimen, faults []func() fault) {
 				}
 				f := faults[i]()
 				b.tried.Add(1)
-				if err := s.check(t, f, i%repairEvery == 0, &b.outcomes); err != nil {
+				if err := s.check(t, f, b.deep(first+uint64(i)), &b.outcomes); err != nil {
 					t.Errorf("PROGLOG_SEED=%d, fault %d: %s: %v", b.seed, i, f.text, err)
 				}
 			}

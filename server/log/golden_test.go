@@ -331,7 +331,7 @@ func unpackGolden(t *testing.T, archive, dir string) (want goldenContent) {
 // format: pieces of the small files of a specimen. Where files are large, a target
 // takes scripts of changes to what it makes itself, and its corpus stays.
 func writeCorpora(t *testing.T) {
-	s := specimens(t)[1]
+	s := specimensOf(t, true)[1]
 	journal, store := "", ""
 	for _, name := range slices.Sorted(maps.Keys(s.files)) {
 		switch b := s.files[name]; {

@@ -178,7 +178,10 @@ func (c *logRepair) segmentFrames() iter.Seq2[*heldFrame, error] {
 	return func(yield func(*heldFrame, error) bool) {
 		list := c.log.sortedSegments()
 		for i, g := range list {
-			path := c.source.fs.real(segmentsDir + "/" + g.name)
+			path := segmentsDir + "/" + g.name
+			if file := c.source.fs.real(path); file != "" {
+				path = file
+			}
 			if i+1 < len(list) && list[i+1].Base <= c.log.meta.first {
 				continue // all of it is trimmed
 			}

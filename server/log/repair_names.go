@@ -28,8 +28,8 @@ func (s *source) sortOut(names []string) {
 		if there, _, err := segment.ReadSpec(s.fs, right); err == nil && there == spec {
 			continue // a copy, or a misplaced block: the right one is there
 		}
-		if l := s.logs[said.Log]; l != nil && l.segments[said.Number] != nil && s.whole(l.segments[said.Number].Spec, path) >= s.whole(spec, path) {
-			continue
+		if l := s.logs[said.Log]; l != nil && l.segments[said.Number] != nil && (s.whole(l.segments[said.Number].Spec, path) > 0 || s.whole(spec, path) == 0) {
+			continue // a misplaced block: there is more of what the name says
 		}
 		moved[right] = path
 	}

@@ -92,7 +92,7 @@ func TestRepairKeepsThePlaceOfLostRecords(t *testing.T) {
 // specimenCopy returns a specimen, killed with unsynced segments, and its state.
 func specimenCopy(t *testing.T) (*specimen, *vfstest.Mem) {
 	t.Helper()
-	s := specimens(t)[2]
+	s := specimensOf(t, true)[2]
 	return s, s.fs.CrashKeepNone()
 }
 

@@ -23,6 +23,7 @@ import (
 // A specimen is a data directory to be damaged, and what it holds.
 type specimen struct {
 	name  string
+	lazy  bool // segments were written behind the journal
 	fs    *vfstest.Mem
 	files map[string][]byte
 	stale []map[string][]byte // what the files held at earlier times
@@ -43,7 +44,6 @@ type specimenLog struct {
 func specimenOptions(fs *vfstest.Mem) Options {
 	o := simOptions(fs, rand.New(rand.NewPCG(1, 2)))
 	o.Limits = commitlog.Limits{ValueBytes: 600, Headers: 2, HeaderBytes: 32, BatchRecords: 4, BatchBytes: 1200, ProducerID: 8}
-	o.eager = true // so that segments have what was not synced, too
 	// Over a block, so that a segment goes on behind a checkpoint.
 	o.ReserveBytes, o.SegmentBytes, o.GroupBytes, o.JournalFileBytes, o.JournalFiles = 512, 5000, 1200, 24<<10, 3
 	return o
@@ -58,12 +58,21 @@ func valueAt(name string, offset uint64) []byte {
 
 // specimens builds the directories: logs of several segments, one trimmed, one
 // sealed, one deleted, one with a producer; stopped, killed with all proven, and
-// killed with the last group not yet proven.
+// killed with the last group not yet proven. Each is made in both orders: with the
+// segments written before the ack, so that they have what was not synced, too, and
+// with the segments behind, as a server does it.
 func specimens(t testing.TB) []*specimen {
+	t.Helper()
+	return append(specimensOf(t, true), specimensOf(t, false)...)
+}
+
+func specimensOf(t testing.TB, eager bool) []*specimen {
 	t.Helper()
 	ctx := context.Background()
 	fs := vfstest.NewMem()
-	e, err := Open("mem", specimenOptions(fs))
+	options := specimenOptions(fs)
+	options.eager = eager
+	e, err := Open("mem", options)
 	require.NoError(t, err)
 	var stale []map[string][]byte
 	next := map[string]uint64{}
@@ -142,6 +151,9 @@ func specimens(t testing.TB) []*specimen {
 	stopped.files = contents(t, stopped.fs)
 	list = append(list, stopped)
 	for _, s := range list {
+		if s.lazy = !eager; s.lazy {
+			s.name += ", segments behind"
+		}
 		delete(s.files, reserveName) // noise, whose damage is nothing
 		s.findFrames(t)
 	}
