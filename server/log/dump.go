@@ -321,7 +321,9 @@ func (d *dumper) segment(l *sourceLog, g *sourceSegment) error {
 	path := segmentsDir + "/" + g.name
 	i := &DumpItem{File: path, Size: g.size, Kind: "segment", OK: true, Log: l.number, Segment: g.Number, First: &g.Base, Time: timeOf(g.Created)}
 	i.Text = fmt.Sprintf("nonce %016x", g.Nonce)
-	if spec, id, err := segment.ReadSpec(d.source.fs, path); err != nil {
+	if spec, id, err := segment.ReadSpec(d.source.fs, path); err != nil && d.source.waits(l, g) {
+		i.Text = join(i.Text, "its file is not made yet: the records that it is to hold are in the journal, and the next start makes it")
+	} else if err != nil {
 		i.OK, i.Why = false, err.Error()
 	} else if id != d.source.id || spec != g.Spec {
 		i.OK, i.Why = false, "its header is not the one that table and journal tell of"

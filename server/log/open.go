@@ -186,7 +186,9 @@ type CorruptError struct {
 
 func (e *CorruptError) Error() string {
 	stakes := StakeText(e.Stakes)
-	if stakes == "" {
+	if stakes != "" {
+		stakes += " may be in what follows there"
+	} else {
 		stakes = "without it, it cannot be told which records each log has, so those of all logs are at stake, from their first offsets on"
 	}
 	return fmt.Sprintf("%s is not as it was written, which no crash causes: %v; %s; nothing was changed; "+

@@ -18,7 +18,10 @@ type RepairReport struct {
 	// cannot be told which records they held.
 	Files []DamagedFile `json:"files"`
 	Notes []string      `json:"notes"` // what is odd, but costs nothing
-	Bytes int64         `json:"bytes"` // written
+	// MayBeLost are the logs of which acknowledged records may be lost behind their
+	// ends, because a part of the journal is damaged or gone.
+	MayBeLost []Stake `json:"may_be_lost"`
+	Bytes     int64   `json:"bytes"` // written
 }
 
 // A RepairedLog is one log of the new directory.
@@ -162,6 +165,7 @@ func (r *repair) run() (err error) {
 	if err != nil {
 		return err
 	}
+	r.source.report.MayBeLost = r.source.stakes()
 	r.progress(r.total, r.total)
 	return nil
 }

@@ -44,6 +44,7 @@ type journalSurvey struct {
 	places []*journalPlace // in the order in which they were written
 	early  []*journalPlace // from before the table's cut, in files that were not written again since
 	synced uint64          // every group up to this one was durable
+	bad    []DamagedFile   // where groups are damaged or missing
 	buf    []byte
 	loaded *journalPlace // whose body is in buf
 }
@@ -86,7 +87,7 @@ func (s *source) surveyJournal(ctx context.Context) error {
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		if s.table == nil || s.table.cut != (journal.Cut{}) {
-			s.damaged(journalDir, 0, "the journal is missing")
+			s.missingJournal("the journal is missing")
 		}
 		return nil
 	} else if err != nil {
@@ -98,7 +99,7 @@ func (s *source) surveyJournal(ctx context.Context) error {
 		}
 	}
 	if s.table != nil && s.table.cut.Seq > 0 && !slices.ContainsFunc(files, func(f *journal.FoundFile) bool { return f.Number == s.table.cut.File }) {
-		s.damaged(journalDir, 0, fmt.Sprintf("journal file number %d, from which the checkpoint says that it goes on, is missing", s.table.cut.File))
+		s.missingJournal(fmt.Sprintf("journal file number %d, from which the checkpoint says that it goes on, is missing", s.table.cut.File))
 	}
 	s.journal.places = s.choosePlaces(all)
 	s.checkGroups()
@@ -232,6 +233,7 @@ func (s *source) lostGroups(from, to uint64, bad, before *journalPlace) {
 	if to > from {
 		what = fmt.Sprintf("groups %d to %d", from, to)
 	}
+	s.journal.bad = append(s.journal.bad, DamagedFile{File: file, Position: position, Cause: what + " of the journal: " + why})
 	s.damaged(file, position, fmt.Sprintf("%s of the journal: %s; what of it is in no segment and in no frame that is whole is lost: "+
 		"the logs' last records, new logs and changes of settings may be missing", what, why))
 }

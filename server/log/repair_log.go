@@ -188,6 +188,9 @@ func (c *logRepair) segmentFrames() iter.Seq2[*heldFrame, error] {
 			if c.at >= g.Base {
 				c.bad = nil // that the one before ends is as it should be
 			}
+			if !g.there && c.source.waits(c.log, g) {
+				continue // nothing was in it that the journal does not have
+			}
 			if !g.there {
 				c.bad = append(c.bad, badPlace{path, 0, "the file is missing"})
 				continue
@@ -285,8 +288,8 @@ func (c *logRepair) lose(next uint64) error {
 	}
 	c.known = false
 	lost := LostRange{First: first, Next: next, File: segmentsDir, Cause: "they are in no file"}
-	if len(c.bad) > 0 {
-		lost.File, lost.Position, lost.Cause = c.bad[0].file, c.bad[0].position, c.bad[0].why
+	if at, told := c.lostAt(first); told {
+		lost.File, lost.Position, lost.Cause = at.file, at.position, at.why
 	}
 	c.report.Lost = append(c.report.Lost, lost)
 	return c.out.lost(next)

@@ -16,7 +16,8 @@ type Stake struct {
 // stakesShown is how many logs a text names; the fields have them all.
 const stakesShown = 8
 
-// StakeText tells of stakes in a sentence; it is empty if there are none.
+// StakeText names what is at stake, as the begin of a sentence; it is empty if there
+// is nothing.
 func StakeText(stakes []Stake) string {
 	if len(stakes) == 0 {
 		return ""
@@ -28,7 +29,7 @@ func StakeText(stakes []Stake) string {
 	if n := len(stakes) - stakesShown; n > 0 {
 		parts = append(parts, fmt.Sprintf("%d more logs", n))
 	}
-	return "acknowledged records may be in what follows there: of " + strings.Join(parts, ", of ")
+	return "acknowledged records of " + strings.Join(parts, ", of ")
 }
 
 func sortStakes(stakes []Stake) []Stake {

@@ -141,8 +141,10 @@ func printRepair(w io.Writer, from, to string, r *plog.RepairReport) error {
 		fmt.Fprintf(&b, "everything was copied; start the server with: proglog serve --data-dir %s\n", to)
 	default:
 		fmt.Fprintf(&b, "%d records are lost for certain. In the new directory, reading them is DATA_LOSS of just these ranges; what is around them can be read.\n", lost)
-		if len(r.Files) > 0 {
-			fmt.Fprintln(&b, "What the files above held beyond that cannot be told.")
+		if len(r.MayBeLost) > 0 {
+			fmt.Fprintf(&b, "Beyond that, %s may be lost: a part of the journal is damaged or gone, and how many it held cannot be told.\n", plog.StakeText(r.MayBeLost))
+		} else if len(r.Files) > 0 {
+			fmt.Fprintln(&b, "What the files above held beyond that cannot be told: acknowledged records may be lost with them.")
 		}
 		fmt.Fprintf(&b, "Keep %s until you have what you need, and start the server with: proglog serve --data-dir %s\n", from, to)
 	}

@@ -51,6 +51,11 @@ func TestRepairCopiesWhatIsGood(t *testing.T) {
 	code, log := s.end(t)
 	require.Equal(t, exitOK, code, log)
 	flipValue(t, filepath.Join(dir, "segments"), "second")
+	copied := filepath.Join(t.TempDir(), "copied")
+	r = runRepair(t, dir, "--to", copied)
+	require.Equal(t, exitOK, r.code, r.stdout+r.stderr)
+	assert.Contains(t, r.stdout, "note: the default log: its segments no longer hold 3 of its records as they were written; they were taken from the journal")
+	eraseGroups(t, filepath.Join(dir, "journal")) // as the next use of its files does
 	before := treeOf(t, dir)
 	to := filepath.Join(t.TempDir(), "repaired")
 	r = runRepair(t, dir, "--to", to)
@@ -212,4 +217,18 @@ func TestDump(t *testing.T) {
 	r = runDump(t, "--log", "nope", dir)
 	assert.Equal(t, exitFailed, r.code)
 	assert.Contains(t, r.stderr, `no file tells of log "nope"`)
+}
+
+// eraseGroups takes from the journal's files all but their headers.
+func eraseGroups(t *testing.T, dir string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.journal"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		require.NoError(t, err)
+		clear(b[4096:])
+		require.NoError(t, os.WriteFile(name, b, 0o600))
+	}
 }

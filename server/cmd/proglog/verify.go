@@ -51,7 +51,7 @@ func printReport(w io.Writer, dir string, r *plog.Report) {
 		}
 		fmt.Fprintf(w, "DAMAGED: %s, position %d: %s\n", p.File, p.Position, p.Text)
 		if stakes := plog.StakeText(p.Stakes); stakes != "" {
-			fmt.Fprintf(w, "  %s\n", stakes)
+			fmt.Fprintf(w, "  %s may be in what follows there\n", stakes)
 		}
 	}
 	if r.Torn {
