@@ -34,6 +34,8 @@ func cyclesOf(name string) int {
 		return 10
 	case "full-tmpfs", "full-ext4", "full-sudden":
 		return 2
+	case "full-shipped":
+		return 0 // a large journal takes its time: make deep has it
 	default:
 		return 3
 	}
@@ -50,8 +52,11 @@ func TestTrials(t *testing.T) {
 	bin, err := filepath.Abs(bin)
 	require.NoError(t, err)
 	for _, row := range trial.All() {
+		cycles := cyclesOf(row.Name)
+		if cycles == 0 {
+			continue
+		}
 		t.Run(row.Name, func(t *testing.T) {
-			cycles := cyclesOf(row.Name)
 			tally, err := row.Run(t.Context(), &trial.Env{Bin: bin, Dir: t.TempDir(), Out: t.Output()}, 1, cycles)
 			if missing, ok := errors.AsType[*trial.Unavailable](err); ok {
 				t.Skip(missing)

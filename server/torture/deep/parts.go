@@ -58,6 +58,7 @@ func allParts(root string) ([]part, error) {
 		trialPart("full-tmpfs", 0, 0.4),
 		trialPart("full-ext4", 0, 0.4),
 		trialPart("full-sudden", 0, 0.4),
+		trialPart("full-shipped", 0, 0.2),
 		trialPart("eio-ext4", 0, 0.4),
 		trialPart("eio-xfs", 0, 0.4),
 		trialPart("lock", 0, 0.2),

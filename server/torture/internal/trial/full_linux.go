@@ -24,6 +24,17 @@ const (
 	roomLimit = 2 * time.Second
 )
 
+// FullAsShipped returns the trial that fills a file system up under a server with
+// its default limits, but for the sizes of records, which the load needs: its journal's
+// files are far larger than those of the other trials.
+func FullAsShipped(kind string) func(context.Context, *Env, uint64, int) (Tally, error) {
+	return func(ctx context.Context, env *Env, seed uint64, cycles int) (Tally, error) {
+		asShipped := *env
+		asShipped.asShipped = true
+		return Full(kind, false)(ctx, &asShipped, seed, cycles)
+	}
+}
+
 // Full returns the trial that fills a small file system up under load. If it is
 // sudden, another program takes all that is free between two writes of the server;
 // otherwise so much that less is left than the server wants to be.

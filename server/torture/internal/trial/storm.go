@@ -87,6 +87,10 @@ func (s *storm) config(random *rand.Rand) process.Config {
 			args = append(args, flag, v)
 		}
 	}
+	if s.env.asShipped {
+		args = append(args, s.flags...)
+		return process.Config{Bin: s.env.Bin, DataDir: s.dataDir, Listen: s.addr, Args: args, Env: s.vars}
+	}
 	pick("--segment-bytes", "64KiB", "256KiB", "1MiB", "")
 	pick("--journal-file-bytes", "2MiB", "2MiB", "4MiB")
 	pick("--journal-files", "2", "3", "")

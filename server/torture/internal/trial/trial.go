@@ -16,6 +16,8 @@ type Env struct {
 	Bin string    // the binary
 	Dir string    // a directory for data, on a real disk; the caller removes it
 	Out io.Writer // gets a line for each cycle
+
+	asShipped bool // servers have the default segments and journal
 }
 
 func (e *Env) say(format string, args ...any) { fmt.Fprintf(e.Out, format+"\n", args...) }
