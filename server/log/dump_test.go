@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/proglog/proglog/server/commitlog"
 	"github.com/proglog/proglog/server/internal/vfs"
 	"github.com/proglog/proglog/server/internal/vfs/vfstest"
 	"github.com/proglog/proglog/server/log/internal/frame"
@@ -69,6 +70,8 @@ func TestRepairNamesTheJournalForWhatItLost(t *testing.T) {
 	fs := vfstest.NewMem()
 	e := openMem(t, fs)
 	appendTo(t, e, "one")
+	_, _, err := e.Put(t.Context(), "other", commitlog.Change{})
+	require.NoError(t, err)
 	require.NoError(t, e.checkpoint())
 	name, pos := activeJournal(e)
 	appendTo(t, e, "two")
@@ -80,7 +83,7 @@ func TestRepairNamesTheJournalForWhatItLost(t *testing.T) {
 	require.Len(t, report.Logs[0].Lost, 1)
 	lost := report.Logs[0].Lost[0]
 	require.Equal(t, []any{uint64(1), uint64(2), name, pos}, []any{lost.First, lost.Next, lost.File, lost.Position})
-	require.Equal(t, []Stake{{From: 3}}, report.MayBeLost)
+	require.Equal(t, []Stake{{Log: "other", From: 0}}, report.MayBeLost, "the default log goes on behind the damage")
 
 	state = fs.CrashKeepNone()
 	for _, n := range mustReadDir(t, state, journalDir) {
@@ -88,5 +91,5 @@ func TestRepairNamesTheJournalForWhatItLost(t *testing.T) {
 	}
 	_, report = repaired(t, state)
 	require.False(t, report.Whole())
-	require.Equal(t, []Stake{{From: 1}}, report.MayBeLost)
+	require.Equal(t, []Stake{{From: 1}, {Log: "other"}}, report.MayBeLost)
 }

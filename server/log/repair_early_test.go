@@ -91,6 +91,11 @@ func TestRepairReadsSegmentsByTheirHeaders(t *testing.T) {
 		if !table {
 			setFile(t, state, checkpointName, nil)
 		}
+		if table {
+			r := verified(t, state)
+			require.NotEmpty(t, r.Problems)
+			require.Contains(t, r.Notes[0], a+": its header is that of "+b)
+		}
 		to, report := repaired(t, state)
 		require.Len(t, report.Logs, 1)
 		assert.Empty(t, report.Logs[0].Lost)

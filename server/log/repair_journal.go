@@ -45,6 +45,7 @@ type journalSurvey struct {
 	early  []*journalPlace // from before the table's cut, in files that were not written again since
 	synced uint64          // every group up to this one was durable
 	bad    []DamagedFile   // where groups are damaged or missing
+	badTo  uint64          // the last such group
 	buf    []byte
 	loaded *journalPlace // whose body is in buf
 }
@@ -233,6 +234,7 @@ func (s *source) lostGroups(from, to uint64, bad, before *journalPlace) {
 	if to > from {
 		what = fmt.Sprintf("groups %d to %d", from, to)
 	}
+	s.journal.badTo = max(s.journal.badTo, to)
 	s.journal.bad = append(s.journal.bad, DamagedFile{File: file, Position: position, Cause: what + " of the journal: " + why})
 	s.damaged(file, position, fmt.Sprintf("%s of the journal: %s; what of it is in no segment and in no frame that is whole is lost: "+
 		"the logs' last records, new logs and changes of settings may be missing", what, why))

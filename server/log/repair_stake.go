@@ -1,6 +1,8 @@
 package log
 
 import (
+	"math"
+
 	"github.com/proglog/proglog/server/internal/vfs"
 	"github.com/proglog/proglog/server/log/internal/segment"
 )
@@ -9,6 +11,7 @@ import (
 func (s *source) missingJournal(cause string) {
 	s.damaged(journalDir, 0, cause)
 	s.journal.bad = append(s.journal.bad, DamagedFile{File: journalDir, Cause: cause})
+	s.journal.badTo = math.MaxUint64
 }
 
 // waits says whether a segment begins behind the table, and has no file: a crash
@@ -58,7 +61,25 @@ func (s *source) stakes() (stakes []Stake) {
 		return nil
 	}
 	for _, l := range s.report.Logs {
-		stakes = append(stakes, Stake{Log: l.Log, From: l.Next})
+		if !s.goesOnBehindDamage(l.Log) {
+			stakes = append(stakes, Stake{Log: l.Log, From: l.Next})
+		}
 	}
 	return sortStakes(stakes)
+}
+
+// goesOnBehindDamage says whether a group behind the damage has records of a log:
+// then what is lost of it has its place before them.
+func (s *source) goesOnBehindDamage(name string) bool {
+	for _, l := range s.logs {
+		if l.meta.name != name || l.meta.flags&metaDeleted != 0 {
+			continue
+		}
+		for i := range l.frames {
+			if p := l.frames[i].place; p.why == nil && p.seq > s.journal.badTo {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -183,6 +183,9 @@ func (v *verifier) log(ctx context.Context, w *row, now *meta, listed map[string
 				d.First = max(d.First, now.first)
 			}
 			p := Problem{File: path, Position: segment.PositionOf(d), Log: w.meta.name, First: d.First, Next: d.Next, Text: errors.Unwrap(d.Cause).Error()}
+			if errors.Is(d.Cause, fs.ErrNotExist) {
+				p.Text = "the file is missing"
+			}
 			if d.First == d.Next {
 				v.note("%s: the bytes before the frame of offset %d are not zeros; that costs nothing", path, d.First)
 				lost++
@@ -194,6 +197,9 @@ func (v *verifier) log(ctx context.Context, w *row, now *meta, listed map[string
 				continue
 			}
 			v.problem(p)
+		}
+		if len(damaged) > lost {
+			v.noteName(path, s.spec)
 		}
 		if len(damaged) == lost && last != chain {
 			v.problem(Problem{File: path, Log: w.meta.name, First: s.spec.Base, Next: next, Text: "the chain of its frames does not end where the checkpoint says"})
@@ -208,6 +214,14 @@ func (v *verifier) log(ctx context.Context, w *row, now *meta, listed map[string
 		}
 	}
 	return nil
+}
+
+// noteName says if the file at a segment's place is another segment.
+func (v *verifier) noteName(path string, spec segment.Spec) {
+	there, _, err := segment.ReadSpec(v.fs, path)
+	if err == nil && there.Name() != spec.Name() {
+		v.note("%s: its header is that of %s/%s; if files were renamed, give them their names back, or use repair, which goes by the headers", path, segmentsDir, there.Name())
+	}
 }
 
 // within counts what is read of a file, which is never more than it holds: behind

@@ -166,6 +166,9 @@ func TestVerifyCountsWhatIsThere(t *testing.T) {
 				lost += p.Next - p.First
 			}
 			require.Positive(t, lost)
+			if text == "gone" {
+				assert.Equal(t, "the file is missing", r.Problems[0].Text)
+			}
 			assert.LessOrEqual(t, r.Bytes, held)
 			assert.Equal(t, uint64(records)-lost, r.Records)
 		})
