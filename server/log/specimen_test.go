@@ -58,12 +58,13 @@ func valueAt(name string, offset uint64) []byte {
 
 // specimens builds the directories: logs of several segments, one trimmed, one
 // sealed, one deleted, one with a producer; stopped, killed with all proven, and
-// killed with the last group not yet proven. Each is made in both orders: with the
-// segments written before the ack, so that they have what was not synced, too, and
-// with the segments behind, as a server does it.
+// killed with the last group not yet proven. They have their segments behind the
+// journal, as a server has them; one is also made with each group in its segment
+// before the ack. Every bit of all four takes half an hour of two processors.
 func specimens(t testing.TB) []*specimen {
 	t.Helper()
-	return append(specimensOf(t, true), specimensOf(t, false)...)
+	behind, before := specimensOf(t, false), specimensOf(t, true)
+	return []*specimen{behind[0], before[1], behind[2], behind[3]}
 }
 
 func specimensOf(t testing.TB, eager bool) []*specimen {
