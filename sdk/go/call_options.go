@@ -57,6 +57,7 @@ type producerConfig struct {
 	bytes        int // waiting and in flight, at most
 	identity     identity
 	giveUp       time.Duration // without progress
+	cuts         bool          // an attempt is cut when that is over
 }
 
 // LogOption names a log; it is an option of every call on a log.
@@ -260,7 +261,8 @@ func ToTail() ReadOption {
 	return readOption(func(c *readConfig) { c.toTail = true })
 }
 
-// Until ends the read before an offset.
+// Until ends the read before an offset. A read that starts there or behind it, such as
+// one that goes on where it had ended, has no records and ends without an error.
 func Until(offset uint64) ReadOption {
 	return readOption(func(c *readConfig) { c.until = &offset })
 }
@@ -317,9 +319,17 @@ func WithoutIdentity() ProducerOption {
 	return producerOption(func(c *producerConfig) { c.identity = identity{none: true} })
 }
 
-// GiveUpAfter bounds how long a producer tries to go on without success before it
-// ends, [DefaultGiveUpAfter] unless told. A server that never answered is given up after the
-// attempts of [Retry], so that a wrong address shows soon.
+// GiveUpAfter bounds how long a producer goes on without success, [DefaultGiveUpAfter]
+// unless told. While records wait for an answer, it ends at most this long after the
+// last acknowledgement, or after the oldest of them was sent if that was later. What it
+// is at is cut then, so that a server which is silent on a connection that stands is
+// noticed too; records that were sent are [ErrOutcomeUnknown], and those that were not
+// are [ErrNothingAppended]. Time in which nothing waits for an answer does not count.
+//
+// A server that never answered is given up after the attempts of [Retry] if these are
+// over first, so that a wrong address shows soon. With 0 the first failure ends the
+// producer, once the server has answered; a try is not cut then, and ends by itself: on
+// a silent connection after 20 s, when it does not answer pings.
 func GiveUpAfter(d time.Duration) ProducerOption {
 	return producerOption(func(c *producerConfig) { c.giveUp = d })
 }

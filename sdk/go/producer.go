@@ -57,7 +57,8 @@ type Producer struct {
 	reached  bool      // the server has answered
 	backoff  backoff   // since the last acknowledgement
 	failing  time.Time // since when there was none
-	err      *Error    // why it ended; nil after a clean end
+	bound    bound
+	err      *Error // why it ended; nil after a clean end
 	ended    bool
 	counts   Outcome
 }
@@ -80,6 +81,7 @@ func (c *Client) NewProducer(ctx context.Context, opts ...ProducerOption) (*Prod
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("proglog: %w", err)
 	}
+	config.cuts = config.giveUp > 0
 	p := c.newProducer(ctx, config)
 	first, err := p.openStream()
 	if err != nil {
@@ -109,9 +111,11 @@ func (c *Client) newProducer(ctx context.Context, config producerConfig) *Produc
 	config.batchRecords = min(config.batchRecords, c.limits.BatchRecords)
 	config.batchBytes = min(config.batchBytes, c.limits.BatchBytes)
 	ctx, cancel := c.life.join(ctx)
+	ctx, end := context.WithCancelCause(ctx)
 	p := &Producer{
 		c: c, config: config, ctx: ctx, cancel: cancel, done: make(chan struct{}), limits: c.limits,
 		identity: config.identity, window: config.batches, backoff: backoff{policy: c.retry}, opening: true,
+		bound: bound{end: end},
 	}
 	if !p.identity.none {
 		p.window = min(p.window, dedupAcks)
@@ -240,6 +244,9 @@ func (p *Producer) Flush(ctx context.Context) error {
 func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closing = true
+	if p.opening {
+		p.watch()
+	}
 	p.wake.Signal()
 	p.mu.Unlock()
 	select {

@@ -18,7 +18,7 @@ func (p *Producer) goOn(err *Error) *Error {
 		}
 	}
 	p.sent = 0
-	if p.complete() && p.ctx.Err() == nil {
+	if p.complete() && (p.ctx.Err() == nil || p.gaveUp()) {
 		p.mu.Unlock()
 		return nil
 	}
@@ -27,8 +27,14 @@ func (p *Producer) goOn(err *Error) *Error {
 		return err
 	}
 	b := p.backoff
+	if p.waits() {
+		p.watch()
+	}
 	p.mu.Unlock()
 	if !renewed && !p.c.pause(p.ctx, &b, "go on producing", err) {
+		if p.gaveUp() {
+			return err
+		}
 		return p.left()
 	}
 	return p.awaitWork()
@@ -62,7 +68,11 @@ func (p *Producer) hopeless(err *Error) bool {
 	if !p.reached {
 		return exhausted
 	}
-	return time.Since(p.failing) >= p.config.giveUp
+	since := p.failing
+	if !p.bound.since.IsZero() {
+		since = p.bound.since
+	}
+	return time.Since(since) >= p.config.giveUp
 }
 
 // renew takes another identity if the server does not know this one, and nothing
@@ -124,6 +134,9 @@ func (p *Producer) end(err *Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended, p.err = true, err
+	if p.bound.timer != nil {
+		p.bound.timer.Stop()
+	}
 	p.wake.Broadcast()
 	p.makeRoom()
 	waiting := append(p.flight, p.full...)

@@ -25,6 +25,9 @@ func (p *Producer) enter(ctx context.Context, weight int) (leave func(), err *Er
 	s := &sender{weight: weight, turn: make(chan struct{}), left: make(chan struct{})}
 	p.senders = append(p.senders, s)
 	p.queued++
+	if p.opening {
+		p.watch()
+	}
 	p.wake.Signal() // what is open lingers for no one when senders wait for its room
 	p.mu.Unlock()
 	select {

@@ -3,6 +3,7 @@ package proglog
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"connectrpc.com/connect/v2"
 
@@ -33,7 +34,7 @@ func (p *Producer) run(first *producerStream) {
 			err = p.goOn(p.use(s))
 		}
 		if err != nil || p.finished() {
-			p.end(err)
+			p.end(p.verdict(err))
 			return
 		}
 	}
@@ -44,6 +45,9 @@ func (p *Producer) run(first *producerStream) {
 func (p *Producer) prepare(s *producerStream) (_ *producerStream, err *Error) {
 	p.mu.Lock()
 	p.opening = true
+	if p.waits() {
+		p.watch()
+	}
 	p.mu.Unlock()
 	if s == nil {
 		s, err = p.openStream()
@@ -58,6 +62,9 @@ func (p *Producer) prepare(s *producerStream) (_ *producerStream, err *Error) {
 	p.opening = false
 	if err == nil {
 		p.learned = true
+		if p.backoff.failed == 0 && p.idle() && p.queued == 0 {
+			p.bound.succeeded(0) // who waited has left
+		}
 		p.makeRoom()
 	}
 	return s, err
@@ -144,7 +151,13 @@ func lower(bound *int, servers uint64) {
 func (p *Producer) use(s *producerStream) *Error {
 	p.mu.Lock()
 	p.sent = 0
+	p.bound.begin()
 	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		p.bound.using = time.Time{}
+		p.mu.Unlock()
+	}()
 	sent, closed := make(chan struct{}), make(chan struct{})
 	// The library is not safe against a Close that meets the first Send. What
 	// this fails with, the receiver gets too.
@@ -193,7 +206,11 @@ func (p *Producer) take(stream context.Context, first bool) *batch {
 		if p.sent == len(p.flight) && len(p.flight) < p.window {
 			if b := p.due(); b != nil {
 				b.number(&p.identity)
+				if len(p.flight) == 0 {
+					p.bound.sends()
+				}
 				p.flight = append(p.flight, b)
+				p.watch()
 			}
 		}
 		if p.sent < len(p.flight) {
@@ -292,6 +309,7 @@ func (p *Producer) acknowledge(res *logv1.ProduceResponse) *Error {
 	b.ack = ack
 	p.reached = true
 	p.backoff.reset()
+	p.bound.succeeded(len(p.flight))
 	p.counts.Acked += uint64(b.records)
 	p.counts.LastOffset = ack.NextOffset - 1
 	p.settle(b)
