@@ -57,7 +57,8 @@ func duration(d time.Duration) *durationpb.Duration {
 
 // ConsumeBatch reads the records that are there from a start on, by default the
 // first, in one request: up to [BatchRecords] of them. At the tail it waits as
-// long as [Wait] says, and then returns a batch without records.
+// long as [Wait] says, and then returns a batch without records. An end, see [Until],
+// that is not above the start is [CodeInvalidArgument].
 func (c *Client) ConsumeBatch(ctx context.Context, opts ...ReadOption) (Batch, error) {
 	config, err := newReadConfig(opts)
 	if err != nil {
