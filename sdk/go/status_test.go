@@ -3,6 +3,7 @@ package proglog_test
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,5 +89,24 @@ func TestStatusInThePlaceOfTheServer(t *testing.T) {
 			_, err = connectTo(t, url).Produce(t.Context(), record("a"))
 			requireOutcome(t, err, want)
 		}
+	}
+}
+
+// Goal: a status that came in the place of passing a call on proves that nothing was
+// appended; one that may come after that does not. The list is that of all SDKs.
+func TestStatusOfACall(t *testing.T) {
+	refused := []int{
+		300, 301, 302, 303, 304, 305, 307, 308, 401, 403, 404, 405, 407, 411, 413, 414, 415, 421, 426, 428, 429, 431, 505,
+	}
+	for _, status := range append(refused, 400, 402, 406, 408, 409, 410, 412, 416, 417, 418, 422, 425, 451, 500, 501, 502, 503, 504) {
+		want := proglog.ErrOutcomeUnknown
+		if slices.Contains(refused, status) {
+			want = proglog.ErrNothingAppended
+		}
+		url := serve(t, nil, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }), true)
+		c := connectTo(t, url, proglog.WithRetry(proglog.Retry{Attempts: 1, MinDelay: 1, MaxDelay: 1}))
+		_, err := c.Produce(t.Context(), record("a"), proglog.Alone())
+		require.Error(t, err)
+		assert.ErrorIs(t, err, want, "status %d", status)
 	}
 }

@@ -111,8 +111,9 @@ func (e *Error) readStatus(status int) {
 
 // refusedByStatus says whether a unary call with this answer was answered in the
 // place of being passed on, so that nothing was appended. Of the statuses that are
-// not the server's own word these do: redirects, and those that refuse a caller, a
-// path, a method, a protocol or a size before anything looks at the request.
+// not the server's own word these do, in every SDK: redirects, and those that refuse a
+// caller, a path, a method, a protocol, the form of the header or a size before anything
+// looks at the request; 505 too, which is judged before this.
 //
 // A stream is passed on while it lasts: what was sent over it before the status came
 // may be in the log, whatever the status. Only a refusal of HTTP/1.1 itself (505)
@@ -121,9 +122,10 @@ func refusedByStatus(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
 		http.StatusMethodNotAllowed, http.StatusProxyAuthRequired,
-		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+		http.StatusLengthRequired, http.StatusRequestEntityTooLarge,
+		http.StatusRequestURITooLong, http.StatusUnsupportedMediaType,
 		http.StatusMisdirectedRequest, http.StatusUpgradeRequired,
-		http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge:
+		http.StatusPreconditionRequired, http.StatusTooManyRequests, http.StatusRequestHeaderFieldsTooLarge:
 		return true
 	}
 	return status >= 300 && status < 400
