@@ -39,6 +39,7 @@ type Cursor struct {
 	dirty  bool   // place was set since it was stored
 	stale  error  // somebody else has moved it since it was loaded
 	untold []byte // what was sent to be stored at at, and nobody told whether it is
+	begun  string // the log that is to be read, as it was when nothing was stored yet; empty: not known
 }
 
 // Place is where a reader goes on.
@@ -81,15 +82,32 @@ func CursorLog(log, name string) string {
 }
 
 // Get returns the place that is stored, and makes the cursor if there is none: its
-// place is the first offset of the log.
+// place is the first offset of the log. What Commit stores is a place in the log that
+// was there at that time, whatever takes its name until then.
 func (c *Cursor) Get(ctx context.Context) (Place, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.load(ctx); err != nil {
 		return Place{}, err
 	}
-	c.dirty = false
+	c.dirty, c.begun = false, ""
+	if c.place.LogID == "" {
+		if id, err := c.describe(ctx); err == nil {
+			c.begun = id
+		} else if ReasonOf(err) != ReasonLogNotFound {
+			return Place{}, err
+		}
+	}
 	return c.place, nil
+}
+
+// describe asks for the identity of the log that the cursor is on.
+func (c *Cursor) describe(ctx context.Context) (logID string, err error) {
+	info, err := c.c.DescribeLog(ctx, c.log)
+	if err != nil {
+		return "", fmt.Errorf("cursor %q: describe the log it is on: %w", c.name, err)
+	}
+	return info.ID, nil
 }
 
 // Set notes the offset of the record to read next. Commit stores it.
@@ -167,13 +185,14 @@ func (c *Cursor) prepare(ctx context.Context) error {
 		return c.stale
 	}
 	if c.place.LogID == "" {
-		info, err := c.c.DescribeLog(ctx, c.log)
-		if err != nil {
-			return fmt.Errorf("cursor %q: describe the log it is on: %w", c.name, err)
-		}
-		c.place.LogID = info.ID
+		c.place.LogID = c.begun
 	}
-	return nil
+	if c.place.LogID != "" {
+		return nil
+	}
+	id, err := c.describe(ctx)
+	c.place.LogID = id
+	return err
 }
 
 // store appends a place, if nobody else has since the cursor was loaded.

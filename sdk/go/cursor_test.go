@@ -107,3 +107,43 @@ func TestCursorKnowsItsOwnCommit(t *testing.T) {
 	assert.Equal(t, uint64(4), place.Offset)
 	assert.Len(t, f.named["cursor/x"].values(), 2)
 }
+
+// Goal: a place that is stored for the first time is one of the log that was there when
+// the cursor was read, and not of one that has taken its name since.
+func TestCursorOfALogThatWasReplaced(t *testing.T) {
+	f := startFake(t, withLogs)
+	f.fill(5)
+	c := connectTo(t, f.url)
+	cursor := c.Cursor("", "x")
+	place, err := cursor.Get(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, proglog.Place{}, place, "nothing is stored")
+	collect(t, c.Records(t.Context(), place.Start(), proglog.Until(3)), 0, 3)
+	f.set(func() { f.logID = "id-2" })
+	cursor.Set(3)
+	require.NoError(t, cursor.Commit(t.Context()))
+	place, err = c.Cursor("", "x").Get(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, proglog.Place{LogID: "id-1", Offset: 3}, place)
+	for _, err := range c.Records(t.Context(), place.Start()) {
+		assert.Equal(t, proglog.ReasonLogChanged, proglog.ReasonOf(err))
+	}
+}
+
+// Goal: a cursor on a log that is not there yet can be read; it stores the identity
+// that the log has when a place is.
+func TestCursorOfALogToCome(t *testing.T) {
+	f := startFake(t, withLogs)
+	c := connectTo(t, f.url)
+	cursor := c.Cursor("later", "x")
+	place, err := cursor.Get(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, proglog.Place{}, place)
+	info, _, err := c.PutLog(t.Context(), "later")
+	require.NoError(t, err)
+	cursor.Set(0)
+	require.NoError(t, cursor.Commit(t.Context()))
+	place, err = cursor.Get(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, proglog.Place{LogID: info.ID}, place)
+}
