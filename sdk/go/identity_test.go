@@ -240,3 +240,32 @@ func TestIdleProducerSurvives(t *testing.T) {
 	}
 	requireEachOnce(t, f, 3)
 }
+
+// Goal: a producer whose log is not there any more says so, and says if another one has
+// its name now; single calls go on with that.
+func TestProducerOfALogThatWasReplaced(t *testing.T) {
+	for id, want := range map[string]proglog.Reason{
+		"id-1": proglog.ReasonLogNotFound, "id-2": proglog.ReasonLogChanged,
+	} {
+		f := startFake(t)
+		f.hookProduce(func(n int, _ *logv1.ProduceRequest) (func() error, error) {
+			if n == 0 {
+				return nil, nil
+			}
+			return nil, fail(connect.CodeNotFound, &logv1.ErrorDetail{Reason: logv1.Reason_REASON_LOG_NOT_FOUND, NothingAppended: true})
+		})
+		c := connectTo(t, f.url)
+		p, err := c.NewProducer(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, sendOne(t.Context(), p))
+		_, err = c.Produce(t.Context(), record("b"))
+		require.NoError(t, err)
+		f.set(func() { f.logID = id })
+		err = sendOne(t.Context(), p)
+		requireOutcome(t, err, proglog.ErrNothingAppended)
+		assert.Equal(t, want, proglog.ReasonOf(err), "%v", err)
+		assert.Equal(t, want, proglog.ReasonOf(p.Err()))
+		_, err = c.Produce(t.Context(), record("c"))
+		require.NoError(t, err)
+	}
+}

@@ -41,6 +41,7 @@ type Producer struct {
 	learned  bool      // the server was asked for its bounds
 	opening  bool      // it gets a token for a stream, or asks the server for its bounds
 	known    bool      // the server told its bounds, or that it does not
+	logID    string    // of the log at that time; empty: there was none, or it was not told
 	limits   Limits    // the client's, or the server's where they are lower
 	identity identity  // of the batches to come
 	window   int       // batches in flight, at most

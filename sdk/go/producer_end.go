@@ -96,6 +96,27 @@ func (p *Producer) renew(err *Error) bool {
 	return true
 }
 
+// replaced says of a log that is not there any more if another one has its name now:
+// the stream belongs to the log that it began with.
+func (p *Producer) replaced(err *Error) *Error {
+	if err == nil || err.Reason != ReasonLogNotFound || !err.FromServer {
+		return err
+	}
+	p.mu.Lock()
+	was, known := p.logID, p.logID != "" || p.counts.Acked > 0
+	p.mu.Unlock()
+	if !known {
+		return err
+	}
+	res, failed := p.ask(p.config.log)
+	if id := res.GetInfo().GetLogId(); failed != nil || id == "" || id == was {
+		return err
+	}
+	e := refused(CodeFailedPrecondition, ReasonLogChanged, "the log was deleted, and another one has its name now")
+	e.NothingAppended, e.cause = err.NothingAppended, err
+	return e
+}
+
 // awaitWork waits until there is something to send, so that a producer that has
 // nothing does not keep a server busy that wants to stop.
 func (p *Producer) awaitWork() *Error {

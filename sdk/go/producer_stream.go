@@ -34,7 +34,7 @@ func (p *Producer) run(first *producerStream) {
 			err = p.goOn(p.use(s))
 		}
 		if err != nil || p.finished() {
-			p.end(p.verdict(err))
+			p.end(p.verdict(p.replaced(err)))
 			return
 		}
 	}
@@ -94,6 +94,7 @@ func (p *Producer) learn() *Error {
 		return nil
 	}
 	res, e := p.ask(p.config.log)
+	logID := res.GetInfo().GetLogId()
 	if e != nil && e.Reason == ReasonLogNotFound {
 		// The first record may make the log, under the limits that hold for all.
 		res, e = p.ask("")
@@ -111,6 +112,7 @@ func (p *Producer) learn() *Error {
 		return nil
 	}
 	p.known = true
+	p.logID = logID
 	if caps := res.GetCapabilities(); caps != nil && !caps.GetProducers() && !p.identity.chosen && len(p.flight) == 0 {
 		p.identity = identity{none: true}
 	}

@@ -68,7 +68,7 @@ func (c *Client) produceShared(ctx context.Context, log string, records []Record
 		cause = e.behind
 	}
 	switch {
-	case cause.Reason == ReasonLogNotFound:
+	case cause.Reason == ReasonLogNotFound, cause.Reason == ReasonLogChanged:
 		return Ack{}, nil, false // the stream may stand on a log that was deleted, and made again since
 	case e == cause && future.batch != nil && future.batch.senders == 1 && cause.FromServer:
 		return Ack{}, failure, true // it is an answer to this call alone
