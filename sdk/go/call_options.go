@@ -250,7 +250,9 @@ func (o WaitOption) applyRead(c *readConfig)       { c.wait = o.d }
 
 // Heartbeat asks the server for a sign of life in this interval while a follower
 // waits at the tail, [DefaultHeartbeat] unless told; 0: never. When two of them fail to
-// come, the follower connects again. It is brought within what the server allows.
+// come, the follower connects again. It is brought within what the server allows. What
+// a follower asks first waits as long for each answer, at least 2.5 s, and is asked again
+// as often as [Retry] says.
 func Heartbeat(interval time.Duration) ReadOption {
 	return readOption(func(c *readConfig) { c.heartbeat = interval })
 }

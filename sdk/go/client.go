@@ -164,10 +164,10 @@ type bounds struct {
 	heartbeat   [2]time.Duration // the shortest and the longest interval; 0: there are none
 }
 
-// bounds asks for the identity and the bounds of a log.
-func (c *Client) bounds(ctx context.Context, log string) (bounds, *Error) {
+// bounds asks for the identity and the bounds of a log; see alive for patience.
+func (c *Client) bounds(ctx context.Context, log string, patience time.Duration) (bounds, *Error) {
 	var b bounds
-	err := c.retryRead(ctx, "describe the log", func(ctx context.Context) *Error {
+	err := c.retryRead(ctx, "describe the log", c.alive(patience, func(ctx context.Context) *Error {
 		res, err := c.log.GetLog(ctx, &logv1.GetLogRequest{Log: log})
 		if err == nil {
 			info, limits := res.GetInfo(), res.GetLimits()
@@ -190,7 +190,7 @@ func (c *Client) bounds(ctx context.Context, log string) (bounds, *Error) {
 		}
 		b = bounds{first: e.FirstOffset, next: e.NextOffset}
 		return nil
-	})
+	}))
 	return b, err
 }
 

@@ -70,7 +70,7 @@ func (c *Client) ConsumeBatch(ctx context.Context, opts ...ReadOption) (Batch, e
 	}
 	switch config.start {
 	case startEarliest:
-		b, err := c.bounds(ctx, config.log)
+		b, err := c.bounds(ctx, config.log, 0)
 		if err != nil {
 			return Batch{}, err
 		}

@@ -1,6 +1,8 @@
 package proglog
 
 import (
+	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 )
@@ -18,7 +20,7 @@ type pulseKey struct{}
 
 // watch makes a pulse that gives up a stream.
 func (r *reading) watch(giveUp func()) *pulse {
-	p := &pulse{after: 2*r.heartbeat + r.heartbeat/2}
+	p := &pulse{after: missed(r.heartbeat)}
 	if r.heartbeat > 0 {
 		p.timer = time.AfterFunc(p.after, func() {
 			p.lost.Store(true)
@@ -32,6 +34,41 @@ func (r *reading) watch(giveUp func()) *pulse {
 // noLife is the error of a stream that was given up.
 func noLife() *Error {
 	return &Error{Code: CodeUnavailable, Message: "no sign of life from the server, where two were due"}
+}
+
+// leastPatience is what the shortest heartbeat comes to that a server allows unless it
+// is told otherwise, 1 s. Who asks for a shorter one does not know yet that he gets this.
+const leastPatience = 2500 * time.Millisecond
+
+// patience is how long a follower waits for an answer to what it asks beside its
+// streams, whose heartbeats are not known yet; 0: as long as the transport does.
+func (r *reading) patience() time.Duration {
+	if r.config.heartbeat == 0 || r.config.toTail {
+		return 0
+	}
+	return max(missed(r.config.heartbeat), leastPatience)
+}
+
+// missed is how long nothing comes when two heartbeats are missing.
+func missed(heartbeat time.Duration) time.Duration { return 2*heartbeat + heartbeat/2 }
+
+// alive lets a call fail, so that it is tried again over another connection, if there
+// is no answer to it for so long; 0: it waits.
+func (c *Client) alive(patience time.Duration, once func(context.Context) *Error) func(context.Context) *Error {
+	if patience == 0 {
+		return once
+	}
+	return func(ctx context.Context) *Error {
+		_, generation := c.conns.current()
+		limited, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		err := once(limited)
+		if err == nil || err.FromServer || limited.Err() == nil || ctx.Err() != nil {
+			return err
+		}
+		c.conns.renew(generation)
+		return &Error{Code: CodeUnavailable, Message: fmt.Sprintf("no answer from the server for %v", patience)}
+	}
 }
 
 // await begins a wait for a message.

@@ -27,7 +27,7 @@ const noEnd = ^uint64(0)
 // begin finds out where to start, and which log it is: a log that takes over
 // the name of a deleted one must not be read on as if it were that.
 func (r *reading) begin(ctx context.Context) *Error {
-	b, err := r.c.bounds(ctx, r.config.log)
+	b, err := r.c.bounds(ctx, r.config.log, r.patience())
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (r *reading) begin(ctx context.Context) *Error {
 // find asks for the offset at which the records of a time begin. From there on a
 // read goes by offsets, which is what it can be resumed by.
 func (r *reading) find(ctx context.Context) *Error {
-	return r.c.retryRead(ctx, "find a time", func(ctx context.Context) *Error {
+	return r.c.retryRead(ctx, "find a time", r.c.alive(r.patience(), func(ctx context.Context) *Error {
 		res, err := r.c.consumeOnce(ctx, &logv1.ConsumeRequest{
 			Log: r.config.log, LogId: r.logID, MaxRecords: 1,
 			Start: &logv1.ConsumeRequest_FromTime{FromTime: timestamppb.New(r.config.time)},
@@ -95,7 +95,7 @@ func (r *reading) find(ctx context.Context) *Error {
 			return brokenPromise("neither a record nor the tail came for a time")
 		}
 		return nil
-	})
+	}))
 }
 
 func (r *reading) done() bool { return r.next >= r.until }
@@ -196,7 +196,7 @@ func (r *reading) end(ctx context.Context, err error) (ended bool, failure *Erro
 	}
 	if r.until != noEnd && !r.done() {
 		// A sealed log ends a stream too, but only at its tail.
-		b, err := r.c.bounds(ctx, r.config.log)
+		b, err := r.c.bounds(ctx, r.config.log, r.patience())
 		if err != nil {
 			return false, err
 		}

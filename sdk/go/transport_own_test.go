@@ -74,3 +74,28 @@ func TestMissedHeartbeatsOverTheCallersTransport(t *testing.T) {
 	require.NoError(t, c.Close())
 	requireClosed(t, "follow", within(t, "follow", done))
 }
+
+// Goal: a follower whose server never answers fails when its tries are over, also over
+// a transport that waits for ever.
+func TestFollowOfAServerThatNeverAnswers(t *testing.T) {
+	url, accepted := startSilent(t)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	t.Cleanup(transport.CloseIdleConnections)
+	c, err := proglog.New(url, proglog.WithHTTPClient(&http.Client{Transport: transport}),
+		proglog.WithRetry(proglog.Retry{Attempts: 2, MinDelay: 1, MaxDelay: 1}))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	err = within(t, "follow", going(func() error {
+		for _, err := range c.Follow(t.Context(), proglog.Heartbeat(time.Second)) {
+			return err
+		}
+		return nil
+	}))
+	require.Error(t, err)
+	assert.Equal(t, proglog.CodeUnavailable, proglog.CodeOf(err), "%v", err)
+	require.ErrorContains(t, err, "no answer")
+	<-accepted
+	<-accepted // the second try had a connection of its own
+}
