@@ -224,6 +224,7 @@ fix: fmt generate snippets ## format, regenerate, cut the pages' snippets anew, 
 	@for module in $(modules); do
 		$(alone) $$module mod tidy
 	done
+	go list -m all > /dev/null
 
 .PHONY: snippets
 snippets: ## put the code of the examples into the pages that show it
@@ -300,7 +301,8 @@ check-modules:
 		$(alone) $$module vet ./...
 	done
 
-# go.work names each module with code but those that must stay outside.
+# go.work names each module with code but those that must stay outside, and go.work.sum
+# has every sum, or commands such as go doc would write into the tree. Tried on a copy.
 .PHONY: check-work
 check-work:
 	@echo "check: go.work"
@@ -311,6 +313,15 @@ check-work:
 		diff <(echo "$$want") <(echo "$$have") || exit 1
 	fi
 	go build work
+	rm -rf .bin/work
+	mkdir -p .bin/work
+	sed 's|^\(\t*\)\./|\1$(CURDIR)/|' go.work > .bin/work/go.work
+	cp go.work.sum .bin/work
+	GOWORK=$(CURDIR)/.bin/work/go.work go list -m all > /dev/null
+	if ! diff go.work.sum .bin/work/go.work.sum; then
+		echo 'go.work.sum lacks what commands of go add to it, run make fix'
+		exit 1
+	fi
 
 .PHONY: check-static
 check-static: $(STATICCHECK)
