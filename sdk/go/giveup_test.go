@@ -2,6 +2,7 @@ package proglog_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,4 +113,37 @@ func TestCloseOnAServerThatNeverAnswers(t *testing.T) {
 	defer cancel()
 	require.NoError(t, p.Close(ctx))
 	require.NoError(t, ctx.Err())
+}
+
+// Goal: the bound counts from the last success: a server that is slow, and answers, is
+// not given up, and one that falls silent after a while without work is.
+func TestGiveUpCountsFromTheLastSuccess(t *testing.T) {
+	f := startFake(t)
+	var slow atomic.Bool
+	slow.Store(true)
+	f.hookProduce(func(int, *logv1.ProduceRequest) (func() error, error) {
+		if slow.Load() {
+			<-time.After(200 * time.Millisecond)
+		}
+		return nil, nil
+	})
+	url, stalled := startStalling(t, f)
+	p, err := connectTo(t, url).NewProducer(t.Context(),
+		proglog.GiveUpAfter(time.Second), proglog.MaxBatch(1, 1<<20), proglog.MaxInFlight(4, 1<<20))
+	require.NoError(t, err)
+	for _, future := range sendAll(t, p, 10) { // 2 s, of which no answer takes a second
+		_, err := future.Wait(t.Context())
+		require.NoError(t, err)
+	}
+	slow.Store(false)
+	select {
+	case <-p.Done():
+		t.Fatal("it has nothing to wait for")
+	case <-time.After(1500 * time.Millisecond): // the clock has stopped
+	}
+	stalled.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	require.ErrorIs(t, sendOne(ctx, p), proglog.ErrOutcomeUnknown)
+	<-p.Done()
 }
