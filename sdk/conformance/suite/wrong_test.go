@@ -57,6 +57,9 @@ func TestBrokenSDKsFail(t *testing.T) {
 		{"ignores-ca", "tls/a server that is not trusted: another authority", "it succeeded"},
 		{"ignores-ca", "tls/a server that is not trusted: another name", "it succeeded"},
 		{"reuses-bytes", "producer/the caller's bytes are its own again", "not \"r0\""},
+		{"never-gives-up", "producer/a server that falls silent", "send was not answered in time"},
+		{"never-gives-up", "producer/a server that is silent from the first", "send was not answered in time"},
+		{"names-log-late", "cursor/a first place belongs to the log that was there when it was asked for", "the answer.log_id is"},
 		{"drops-headers", "produce/headers keep their order and duplicates: a batch", "has 0 headers, not 6"},
 	} {
 		t.Run(row.way+"/"+row.id, func(t *testing.T) {

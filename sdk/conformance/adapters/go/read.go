@@ -86,6 +86,9 @@ func (a *adapter) cursorGet(ctx context.Context, client *proglog.Client, c *comm
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.wrong.way == namesLogLate && place.LogID == "" {
+		cursor = client.Cursor(c.Log, c.Cursor) // one that has not been read
+	}
 	a.cursors[c.cursorKey()] = cursor
 	return map[string]any{"offset": number(place.Offset), "log_id": place.LogID}, nil
 }

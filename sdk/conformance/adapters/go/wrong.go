@@ -49,6 +49,8 @@ const (
 	neverTraces     = "never-traces"     // calls no hook
 	ignoresCA       = "ignores-ca"       // trusts everybody
 	reusesBytes     = "reuses-bytes"     // keeps the caller's bytes, and not a copy
+	neverGivesUp    = "never-gives-up"   // waits as long as it likes for an answer
+	namesLogLate    = "names-log-late"   // stores a first place for the log that is there by then
 )
 
 // misbehaviour is one of the ways, or none.
@@ -154,6 +156,8 @@ func (m *misbehaviour) producer(c *command) {
 		c.MaxInFlightBatches, c.MaxInFlightBytes = 1000, 1<<28
 	case ignoresLinger:
 		c.LingerMS = 0
+	case neverGivesUp:
+		c.GiveUpAfterMS = nil
 	}
 }
 
