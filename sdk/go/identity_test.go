@@ -269,3 +269,23 @@ func TestProducerOfALogThatWasReplaced(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+// Goal: the same behind a lost connection, where the other log does not know the
+// producer; a log that has forgotten it is none that was replaced.
+func TestProducerOfALogThatWasReplacedMeanwhile(t *testing.T) {
+	for id, want := range map[string]proglog.Reason{
+		"id-1": proglog.ReasonSequenceForgotten, "id-2": proglog.ReasonLogChanged,
+	} {
+		f := startFake(t)
+		p, err := connectTo(t, f.url).NewProducer(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, sendOne(t.Context(), p))
+		f.set(func() { f.logID, f.producers = id, map[string]*fakeProducer{} })
+		f.conns.cut()
+		err = sendOne(t.Context(), p)
+		require.Error(t, err)
+		assert.Equal(t, want, proglog.ReasonOf(err), "%v", err)
+		require.ErrorIs(t, sendOne(t.Context(), p), proglog.ErrNothingAppended)
+		assert.Len(t, f.values(), 1)
+	}
+}

@@ -96,16 +96,20 @@ func (p *Producer) renew(err *Error) bool {
 	return true
 }
 
-// replaced says of a log that is not there any more if another one has its name now:
-// the stream belongs to the log that it began with.
+// replaced says of a log that is not there any more, or does not know the producer, if
+// another one has its name now: a stream belongs to the log that it began with, and a
+// producer to the one that has its records. Whichever of them refused, appended nothing.
 func (p *Producer) replaced(err *Error) *Error {
-	if err == nil || err.Reason != ReasonLogNotFound || !err.FromServer {
+	if err == nil || !err.FromServer || p.ctx.Err() != nil {
 		return err
 	}
 	p.mu.Lock()
-	was, known := p.logID, p.logID != "" || p.counts.Acked > 0
+	was, known := p.logID, p.logID != ""
+	if err.Reason == ReasonLogNotFound {
+		known = known || p.counts.Acked > 0
+	}
 	p.mu.Unlock()
-	if !known {
+	if !known || err.Reason != ReasonLogNotFound && err.Reason != ReasonSequenceForgotten {
 		return err
 	}
 	res, failed := p.ask(p.config.log)
@@ -113,7 +117,7 @@ func (p *Producer) replaced(err *Error) *Error {
 		return err
 	}
 	e := refused(CodeFailedPrecondition, ReasonLogChanged, "the log was deleted, and another one has its name now")
-	e.NothingAppended, e.cause = err.NothingAppended, err
+	e.cause = err
 	return e
 }
 

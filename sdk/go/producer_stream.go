@@ -31,10 +31,10 @@ func (p *Producer) run(first *producerStream) {
 	for stream := first; ; stream = nil {
 		s, err := p.prepare(stream)
 		if err == nil {
-			err = p.goOn(p.use(s))
+			err = p.goOn(p.replaced(p.use(s)))
 		}
 		if err != nil || p.finished() {
-			p.end(p.verdict(p.replaced(err)))
+			p.end(p.verdict(err))
 			return
 		}
 	}
