@@ -87,15 +87,15 @@ func TestConsumeFollowOfAWipedDirectory(t *testing.T) {
 }
 
 // Goal: `produce` whose server comes back with a wiped data directory ends at
-// once, exits 1, and tells what was acknowledged and what is unknown; nothing of
-// it goes into the new log. Without an identity it ends at the lost connection.
+// once, exits 1, and tells that the log is another one and what was acknowledged;
+// nothing of it goes into the new log. Without an identity it ends at the lost connection.
 func TestProduceIntoAWipedDirectory(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		args []string
 		want []string
 	}{
-		{"with its identity", nil, []string{"SEQUENCE_FORGOTTEN", "unknown: "}},
+		{"with its identity", nil, []string{"LOG_CHANGED"}},
 		{"without", []string{"--no-identity"}, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
