@@ -1,7 +1,8 @@
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { Backoff } from "./backoff.js";
-import { brokenPromise, ProglogError } from "./errors.js";
+import { brokenPromise, failure, ProglogError } from "./errors.js";
 import { type ConsumeResponse, decodeResponse, type Raw } from "./codec.js";
+import { ASK_PATIENCE_MS } from "./defaults.js";
 import { fate } from "./fate.js";
 import type { GetLogResponse } from "./gen/log/v1/log_pb.js";
 import { Identities } from "./identity.js";
@@ -65,6 +66,25 @@ export class Core {
     }
   }
 
+  /**
+   * Calls once, and waits no longer than so many ms for the answer. What comes after that
+   * goes over another connection: this one may have gone silent.
+   */
+  async answered<T>(call: Call, patienceMs: number, once: (call: Call) => Promise<T>): Promise<T> {
+    const replace = this.wire.replacement();
+    const scope = new Scope([call.scope.signal], patienceMs);
+    try {
+      return await once({ ...call, scope });
+    } catch (e) {
+      if (!scope.aborted || call.scope.aborted) throw e;
+      replace();
+      const message = `no answer from the server within ${patienceMs / 1000} s`;
+      throw failure({ code: "unavailable", message, cause: e });
+    } finally {
+      scope.end();
+    }
+  }
+
   /** Describes a log. */
   getLog(scope: Scope, log: string): Promise<GetLogResponse> {
     return this.retryRead(scope, log, (call) => this.wire.unary(methods.getLog, { log }, call));
@@ -72,20 +92,24 @@ export class Core {
 
   /** Asks for the identity and the bounds of a log. */
   bounds(scope: Scope, log: string): Promise<Bounds> {
-    return this.retryRead(scope, log, async (call) => {
-      try {
-        const { info, limits } = await this.wire.unary(methods.getLog, { log }, call);
-        return {
-          logId: info?.logId ?? "",
-          first: info?.firstOffset ?? 0n,
-          next: info?.nextOffset ?? 0n,
-          heartbeatMs: [inMs(limits?.minHeartbeat), inMs(limits?.maxHeartbeat)],
-        };
-      } catch (e) {
-        if (!(e instanceof ProglogError) || e.code !== "unimplemented" || !e.fromServer) throw e;
-        return this.#probe(call);
-      }
-    });
+    return this.retryRead(scope, log, (call) =>
+      this.answered(call, ASK_PATIENCE_MS, (bounded) => this.#askBounds(bounded)),
+    );
+  }
+
+  async #askBounds(call: Call): Promise<Bounds> {
+    try {
+      const { info, limits } = await this.wire.unary(methods.getLog, { log: call.log }, call);
+      return {
+        logId: info?.logId ?? "",
+        first: info?.firstOffset ?? 0n,
+        next: info?.nextOffset ?? 0n,
+        heartbeatMs: [inMs(limits?.minHeartbeat), inMs(limits?.maxHeartbeat)],
+      };
+    } catch (e) {
+      if (!(e instanceof ProglogError) || e.code !== "unimplemented" || !e.fromServer) throw e;
+      return this.#probe(call);
+    }
   }
 
   /**

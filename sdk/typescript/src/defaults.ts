@@ -10,6 +10,11 @@ export const DEFAULT_IN_FLIGHT_BATCHES = 8;
 export const DEFAULT_IN_FLIGHT_BYTES = 8 * 1024 * 1024;
 /** How long, in ms, a producer tries to go on without success. */
 export const DEFAULT_GIVE_UP_AFTER_MS = 60_000;
+/**
+ * How long, in ms, a producer or a read that begins waits for one answer about the log. A
+ * producer goes by the usual bounds then; a read asks again, over another connection.
+ */
+export const ASK_PATIENCE_MS = 10_000;
 /** The most records of one response, and of one batch that is read. */
 export const DEFAULT_READ_RECORDS = 1000;
 /** How often, in ms, a follower at the tail wants to hear something. */

@@ -155,8 +155,11 @@ export interface ProducerOptions {
   /** How many bytes are held, sent or waiting; `send` waits while they are used up. */
   maxInFlightBytes?: number | undefined;
   /**
-   * How long, in ms, to try to go on without success. A server that never answered
-   * is given up after `Retry.attempts`, so that a wrong address shows soon.
+   * How long, in ms, to go on without success while records wait for an answer: since the
+   * last success, or since the oldest of them was first sent. The try under way is cut off
+   * then, so that this bounds a server that says nothing, too; the records that were sent
+   * have an unknown outcome. 0: one try, which is not cut off. A server that never answered
+   * is given up after `Retry.attempts` at the latest, so that a wrong address shows soon.
    */
   giveUpAfterMs?: number | undefined;
   /**

@@ -4,7 +4,7 @@ import { fate } from "./fate.js";
 import type { GetLogResponse } from "./gen/log/v1/log_pb.js";
 import type { Limits } from "./limits.js";
 import type { Scope } from "./scope.js";
-import { methods } from "./wire.js";
+import { type Call, methods } from "./wire.js";
 
 /** What a server tells a producer before it writes. */
 export interface ServerBounds {
@@ -17,10 +17,22 @@ export interface ServerBounds {
   readonly limits: GetLogResponse["limits"];
 }
 
-/** Asks for the bounds in one try. An error is an answer too: what it does not tell. */
-export async function askBounds(core: Core, scope: Scope, log: string): Promise<ServerBounds> {
+/**
+ * Asks for the bounds in one try, and waits so many ms for the answer. An error is an answer
+ * too: what it does not tell.
+ */
+export async function askBounds(
+  core: Core,
+  scope: Scope,
+  log: string,
+  patienceMs: number,
+): Promise<ServerBounds> {
   try {
-    const { capabilities, info, limits } = await ask(core, scope, log);
+    const { capabilities, info, limits } = await core.answered(
+      { scope, log, attempt: 1 },
+      patienceMs,
+      (call) => ask(core, call),
+    );
     const identities = capabilities?.producers;
     return { known: true, identities, acks: info?.dedupWindow?.acks ?? 0, limits };
   } catch (e) {
@@ -34,13 +46,14 @@ export async function askBounds(core: Core, scope: Scope, log: string): Promise<
   }
 }
 
-async function ask(core: Core, scope: Scope, log: string): Promise<GetLogResponse> {
+async function ask(core: Core, call: Call): Promise<GetLogResponse> {
+  const { log } = call;
   try {
-    return await core.wire.unary(methods.getLog, { log }, { scope, log, attempt: 1 });
+    return await core.wire.unary(methods.getLog, { log }, call);
   } catch (e) {
     // The first record may make the log, under the limits that hold for all.
     if (log === "" || !(e instanceof ProglogError) || e.reason !== "LOG_NOT_FOUND") throw e;
-    return ask(core, scope, "");
+    return ask(core, { ...call, log: "" });
   }
 }
 

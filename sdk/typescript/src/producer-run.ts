@@ -2,12 +2,14 @@ import { Backlog, afterFailure } from "./backlog.js";
 import { Backoff } from "./backoff.js";
 import { batchRequest, type Raw } from "./codec.js";
 import type { Core } from "./core.js";
+import { ASK_PATIENCE_MS } from "./defaults.js";
 import { brokenPromise, ClosedError, failure, ProglogError, refused } from "./errors.js";
 import { fate, tooLong } from "./fate.js";
 import { Change, type Future, type ProducerBatch } from "./future.js";
 import type { ProduceResponse } from "./gen/log/v1/log_pb.js";
 import { DEDUP_ACKS, type Identity, noIdentity, producerOf, renewed } from "./identity.js";
 import type { Limits, Prepared } from "./limits.js";
+import { Patience } from "./patience.js";
 import type { Outcome } from "./producer.js";
 import { askBounds, lower, lowered } from "./producer-bounds.js";
 import { Scope } from "./scope.js";
@@ -26,8 +28,13 @@ export interface ProducerConfig {
   readonly bytes: number;
   /** Without progress. */
   readonly giveUpAfterMs: number;
+  /** A try that has no answer when that is over is cut off; not the only one, for 0. */
+  readonly cut: boolean;
   readonly identity: Identity;
 }
+
+/** Another try needs so many ms. */
+const lastTryMs = 10;
 
 /** The life of a producer: streams or single requests, one after the other. */
 export class ProducerRun {
@@ -57,8 +64,11 @@ export class ProducerRun {
   /** The server has answered. */
   #reached = false;
   #ended = false;
-  /** Since when there was no acknowledgement, by performance.now(). */
-  #failing = 0;
+  readonly #patience: Patience;
+  /** A try is cut off when the patience is over. */
+  readonly #cuts: boolean;
+  /** The try under way. */
+  #try: { readonly scope: Scope; readonly renew: () => void } | undefined;
   #attempts = 0;
 
   constructor(core: Core, config: ProducerConfig) {
@@ -74,6 +84,10 @@ export class ProducerRun {
     };
     this.#backlog = new Backlog(bounds, config.lingerMs, () => this.#change.tell());
     this.#backoff = new Backoff(core.retry);
+    const { giveUpAfterMs } = config;
+    this.#cuts = config.cut && giveUpAfterMs > 0;
+    const cut = (): void => this.#cut();
+    this.#patience = new Patience(giveUpAfterMs, this.#cuts ? cut : undefined);
     this.#scope = new Scope([config.signal, core.closing.signal]);
     this.#scope.signal.addEventListener("abort", () => this.#change.tell());
     this.done = this.#live();
@@ -180,6 +194,7 @@ export class ProducerRun {
         const e = await this.#use();
         if (e !== undefined) await this.#goOn(e);
         if (!this.#known) await this.#learn();
+        if (e !== undefined && this.#cuts && this.#patience.over) throw e;
       }
     } catch (e) {
       error =
@@ -195,11 +210,9 @@ export class ProducerRun {
    * twice.
    */
   async #learn(): Promise<void> {
-    const { known, identities, acks, limits } = await askBounds(
-      this.#core,
-      this.#scope,
-      this.#config.log,
-    );
+    const patienceMs = Math.min(this.#patience.leftMs, ASK_PATIENCE_MS);
+    const told = await askBounds(this.#core, this.#scope, this.#config.log, patienceMs);
+    const { known, identities, acks, limits } = told;
     this.#known = known;
     if (identities === false) this.#goWithoutIdentity();
     const { bounds } = this.#backlog;
@@ -208,6 +221,14 @@ export class ProducerRun {
     bounds.batchRecords = lower(bounds.batchRecords, limits.batchRecords);
     bounds.batchBytes = lower(bounds.batchBytes, limits.batchBytes);
     this.limits = lowered(this.limits, limits);
+  }
+
+  /** Ends the try under way, over a connection that may have gone silent. */
+  #cut(): void {
+    const ms = this.#config.giveUpAfterMs;
+    const message = `no answer for ${ms / 1000} s, after which the producer gives up`;
+    this.#try?.renew();
+    this.#try?.scope.abort(failure({ code: "unavailable", message }));
   }
 
   #goWithoutIdentity(): void {
@@ -222,6 +243,7 @@ export class ProducerRun {
   async #awaitWork(): Promise<boolean> {
     while (this.#backlog.idle && !this.#closing && !this.#scope.aborted) {
       this.#backoff.reset(); // nothing is late while there is nothing to send
+      this.#patience.end();
       await this.#change.wait();
     }
     if (this.#scope.aborted) throw this.#scope.refusal();
@@ -235,6 +257,8 @@ export class ProducerRun {
   async #use(): Promise<ProglogError | undefined> {
     this.#backlog.rewind();
     const scope = new Scope([this.#scope.signal]);
+    this.#try = { scope, renew: this.#core.wire.replacement() };
+    if (this.#backlog.inFlight > 0) this.#patience.beginTry();
     try {
       await (this.#core.wire.streams ? this.#useStream(scope) : this.#useCalls(scope));
       return undefined;
@@ -242,6 +266,7 @@ export class ProducerRun {
       if (e instanceof ProglogError) return e;
       throw e;
     } finally {
+      this.#try = undefined;
       scope.abort();
       this.#change.tell(); // whoever still waits for a batch to send
     }
@@ -288,7 +313,10 @@ export class ProducerRun {
   async #take(scope: Scope): Promise<ProducerBatch | undefined> {
     for (; !scope.aborted; await this.#change.wait()) {
       const b = this.#backlog.next(this.#identity);
-      if (b !== undefined) return b;
+      if (b !== undefined) {
+        this.#patience.beginTry();
+        return b;
+      }
       if (this.#closing && !this.#backlog.waiting) return undefined;
     }
     return undefined;
@@ -299,6 +327,7 @@ export class ProducerRun {
     this.#backlog.acknowledge(res);
     this.#reached = true;
     this.#backoff.reset();
+    this.#patience.progress(this.#backlog.inFlight > 0);
     this.#change.tell();
     this.#room.tell();
   }
@@ -317,18 +346,21 @@ export class ProducerRun {
     if (!e.nothingAppended && !changed) this.#backlog.doubtSent();
     if (changed || (this.#closing && this.#backlog.idle && !this.#scope.aborted)) return;
     if (this.#hopeless(e)) throw e;
-    if (!(await this.#scope.sleep(this.#backoff.pause()))) throw this.#scope.refusal();
+    const pause = this.#backoff.pause();
+    const left = this.#patience.leftMs;
+    if (left < lastTryMs) throw e;
+    if (!(await this.#scope.sleep(Math.min(pause, left / 2)))) throw this.#scope.refusal();
   }
 
   /** Says whether to give up after a failure, which it counts. */
   #hopeless(e: ProglogError): boolean {
     if (this.#identity.none || this.#scope.aborted) return true;
-    if (this.#backoff.failed === 0) this.#failing = performance.now();
+    if (!this.#cuts || !this.#backlog.idle) this.#patience.begin();
     const exhausted = this.#backoff.exhausted();
     const f = fate(e);
     if (f === "final" || tooLong(e) || (f === "doubtful" && exhausted)) return true;
-    if (!this.#reached) return exhausted;
-    return performance.now() - this.#failing >= this.#config.giveUpAfterMs;
+    if (!this.#reached && (exhausted || !this.#cuts)) return exhausted;
+    return this.#patience.over;
   }
 
   /**
@@ -353,6 +385,7 @@ export class ProducerRun {
     this.error = e;
     this.asked = true;
     this.#backlog.end(e);
+    this.#patience.end();
     this.#change.tell();
     this.#room.tell();
   }

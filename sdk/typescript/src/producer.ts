@@ -228,6 +228,7 @@ function parseProducer(options: ProducerOptions): ProducerConfig {
     batches: options.maxInFlightBatches ?? DEFAULT_IN_FLIGHT_BATCHES,
     bytes: options.maxInFlightBytes ?? DEFAULT_IN_FLIGHT_BYTES,
     giveUpAfterMs,
+    cut: true,
     identity:
       options.identity === undefined
         ? newIdentity()

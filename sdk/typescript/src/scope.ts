@@ -87,6 +87,7 @@ export class Scope {
    */
   failure(cause?: unknown): ProglogError {
     const reason: unknown = this.signal.reason;
+    if (reason instanceof ProglogError) return reason; // it was ended with an error of ours
     const closed = reason instanceof ClosedError;
     // AbortSignal.timeout is how a platform gives a deadline to what has a signal only.
     const late = this.#late || (reason instanceof Error && reason.name === "TimeoutError");

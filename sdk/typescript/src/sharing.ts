@@ -95,6 +95,7 @@ export class Sharing {
           batches: sharedBatches,
           bytes: sharedBytes,
           giveUpAfterMs: retry.attempts === 1 ? 0 : sharedPatienceMs,
+          cut: false, // each call has a deadline of its own
           identity: newIdentity(),
         }),
         users: 0,

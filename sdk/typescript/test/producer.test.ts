@@ -139,7 +139,7 @@ function cases(platform: Platform): void {
     await away.done;
     await rejection(future.wait(), NothingAppendedError);
 
-    const producer = platform.client(t, fake.address).producer({ giveUpAfterMs: 50 });
+    const producer = platform.client(t, fake.address).producer({ giveUpAfterMs: 400 });
     await (await producer.send("a")).wait();
     fake.hooks.produce = async () => {
       throw serverError(Code.Unavailable, 19, { nothingAppended: true });
