@@ -181,6 +181,7 @@ def shared_core(limits: Limits, retry: Retry, log: str) -> ProducerCore:
             in_flight_batches=_defaults.SHARED_BATCHES,
             in_flight_bytes=_defaults.SHARED_BYTES,
             give_up_after=0.0 if retry.attempts == 1 else _defaults.SHARED_PATIENCE,
+            cut=False,  # each call has a timeout of its own
             close_when_idle=_defaults.SHARED_IDLE,
         ),
         limits,

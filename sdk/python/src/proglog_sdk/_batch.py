@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import _defaults
-from ._errors import ProglogError
+from ._errors import ClosedError, Code, ProglogError, like, refused
 from ._identity import Identity
 from ._types import Ack
 
@@ -23,6 +23,8 @@ class ProducerConfig:
     in_flight_batches: int = _defaults.DEFAULT_IN_FLIGHT_BATCHES
     in_flight_bytes: int = _defaults.DEFAULT_IN_FLIGHT_BYTES
     give_up_after: float = _defaults.DEFAULT_GIVE_UP_AFTER
+    cut: bool = True
+    """A try that has no answer when that is over is cut off; not the only one, for 0."""
     close_when_idle: float | None = None
     """After so many seconds with nothing to do it closes by itself; None: never."""
 
@@ -86,3 +88,15 @@ class SendBatch:
         assert self.ack is not None, "asked before its fate is known"
         offset = self.ack.offset + index
         return replace(self.ack, offset=offset, next_offset=offset + records)
+
+
+def after_failure(error: ProglogError) -> ProglogError:
+    """The error of what came behind the batch that failed."""
+    if isinstance(error, ClosedError):
+        own = like(ClosedError, error, nothing_appended=True)
+        own._behind = error
+        return own
+    out = refused(Code.ABORTED, f"the producer ended before: {error}")
+    out.__cause__ = error
+    out._behind = error
+    return out

@@ -10,10 +10,9 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from . import _defaults
-from ._batch import ProducerConfig, SendBatch
+from ._batch import ProducerConfig, SendBatch, after_failure
 from ._codec import decode_ack, encode_log
 from ._errors import (
-    ClosedError,
     Code,
     ProglogError,
     Reason,
@@ -21,13 +20,13 @@ from ._errors import (
     closed,
     like,
     outcome,
-    refused,
 )
 from ._flow import LOG, Call, Flow
 from ._gen import log_v1 as pb
 from ._identity import Identity
 from ._judge import Backoff, Fate, fate, too_long
 from ._limits import lowered
+from ._patience import LAST_TRY, Patience
 from ._types import Limits, Outcome, Retry
 
 
@@ -80,7 +79,8 @@ class ProducerCore:
         self._known = False  # the server told its bounds, or that it does not
         self._reached = False  # the server has answered
         self._backoff = Backoff(self.retry)
-        self._failing_since = 0.0
+        bound = self.config.give_up_after
+        self.patience = Patience(bound, self.config.cut and bound > 0)
         self._idle_since = 0.0
         self._counts = _Counts()
 
@@ -149,6 +149,13 @@ class ProducerCore:
 
     # Batches go out.
 
+    def begin(self, now: float) -> None:
+        """Another stream begins."""
+        self.sent = 0
+        self.streams += 1
+        if self.flight:
+            self.patience.sent(now)
+
     def take(self, first: bool, now: float) -> bytes | None:
         """The next request for the stream, whose first one names the log; None: not now."""
         if self.sent == len(self.flight) and len(self.flight) < self.window:
@@ -160,6 +167,7 @@ class ProducerCore:
             return None
         batch = self.flight[self.sent]
         self.sent += 1
+        self.patience.sent(now)
         return batch.request + encode_log(self.config.log) if first else batch.request
 
     def _due(self, now: float) -> SendBatch | None:
@@ -203,7 +211,7 @@ class ProducerCore:
 
     # Answers come back.
 
-    def acknowledge(self, data: bytes) -> SendBatch:
+    def acknowledge(self, data: bytes, now: float) -> SendBatch:
         """Take the answer to the oldest batch in flight."""
         if self.sent == 0:
             raise broken_promise("an acknowledgement came of nothing that was sent")
@@ -214,6 +222,7 @@ class ProducerCore:
         batch.ack = ack
         self._reached = True
         self._backoff.reset()
+        self.patience.succeeded(now, bool(self.flight))
         self._counts.acked += batch.records
         self._counts.last_offset = ack.next_offset - 1
         self._settle(batch)
@@ -255,21 +264,24 @@ class ProducerCore:
             return Next()
         if self._hopeless(error, now):
             return Next(end=True, error=error)
-        return Next(pause=self._backoff.pause())
+        pause, left = self._backoff.pause(), self.patience.left(now)
+        if left is None:
+            return Next(pause=pause)
+        return Next(pause=min(pause, left / 2), end=left < LAST_TRY, error=error)
 
     def _hopeless(self, error: ProglogError, now: float) -> bool:
         """Say whether to give up after a failure, which it counts."""
         if self.identity.none:
             return True
-        if self._backoff.failed == 0:
-            self._failing_since = now
+        if not self.patience.cuts or not self.idle:
+            self.patience.failed(now)
         exhausted = self._backoff.exhausted()
         judged = fate(error)
         if judged is Fate.FINAL or too_long(error) or (judged is Fate.DOUBTFUL and exhausted):
             return True
-        if not self._reached:
+        if not self._reached and (exhausted or not self.patience.cuts):
             return exhausted
-        return now - self._failing_since >= self.config.give_up_after
+        return self.patience.over(now)
 
     def _renew(self, error: ProglogError) -> bool:
         """Take another identity if the server knows none, and nothing that was sent under this
@@ -288,10 +300,11 @@ class ProducerCore:
             batch.number(after)
         return True
 
-    @property
-    def failures(self) -> int:
-        """So many streams failed in a row."""
-        return self._backoff.failed
+    def unanswered(self) -> ProglogError:
+        """The error of a try that was cut off."""
+        bound = f"{self.config.give_up_after:g} s"
+        message = f"no answer for {bound}, after which the producer gives up"
+        return ProglogError(Code.UNAVAILABLE, message)
 
     def end(self, error: ProglogError | None) -> list[SendBatch]:
         """Decide the fate of every batch that has none, and return them.
@@ -334,7 +347,12 @@ class ProducerCore:
 
     # What the server allows.
 
-    def learn(self) -> Flow[ProglogError | None]:
+    def ask_patience(self, now: float) -> float:
+        """How long to wait for the server's bounds, in seconds."""
+        left = self.patience.left(now)
+        return _defaults.ASK_PATIENCE if left is None else min(left, _defaults.ASK_PATIENCE)
+
+    def learn(self, now: float) -> Flow[ProglogError | None]:
         """Ask the server for its bounds, unless it has told them.
 
         One that does not tell is taken to have the usual ones; one that knows no identities
@@ -345,12 +363,12 @@ class ProducerCore:
             return None
         try:
             try:
-                data = yield self._ask(self.config.log)
+                data = yield self._ask(self.config.log, now)
             except ProglogError as error:
                 if error.reason is not Reason.LOG_NOT_FOUND:
                     raise
                 # The first record may make the log, under the limits that hold for all.
-                data = yield self._ask("")
+                data = yield self._ask("", now)
         except ProglogError as error:
             self._known = error.from_server and fate(error) is Fate.FINAL
             if error.from_server and error.code is Code.UNIMPLEMENTED:
@@ -368,21 +386,10 @@ class ProducerCore:
         self.batch_bytes = min(self.batch_bytes, self.limits.batch_bytes)
         return None
 
-    def _ask(self, log: str) -> Call:
-        return Call(LOG, "GetLog", pb.GetLogRequest(log=log).SerializeToString(), log)
+    def _ask(self, log: str, now: float) -> Call:
+        request = pb.GetLogRequest(log=log).SerializeToString()
+        return Call(LOG, "GetLog", request, log, patience=self.ask_patience(now))
 
     def _drop_identity(self) -> None:
         if not self.identity.chosen and not self.flight:
             self.identity = Identity(none=True)
-
-
-def after_failure(error: ProglogError) -> ProglogError:
-    """The error of what came behind the batch that failed."""
-    if isinstance(error, ClosedError):
-        own = like(ClosedError, error, nothing_appended=True)
-        own._behind = error
-        return own
-    out = refused(Code.ABORTED, f"the producer ended before: {error}")
-    out.__cause__ = error
-    out._behind = error
-    return out

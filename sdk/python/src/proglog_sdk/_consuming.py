@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from . import _checks as checks
 from ._codec import decode_consumed, duration, to_seconds
+from ._defaults import ASK_PATIENCE
 from ._errors import Code, ProglogError, Reason, broken_promise
 from ._flow import LOG, Call, Flow, retry_read
 from ._gen import log_v1 as pb
@@ -52,6 +53,7 @@ class Bounds:
 def bounds(retry: Retry, log: str) -> Flow[Bounds]:
     """Ask for the identity and the bounds of a log."""
     call = Call(LOG, "GetLog", pb.GetLogRequest(log=log).SerializeToString(), log)
+    call.patience = ASK_PATIENCE
     try:
         data = yield from retry_read(retry, "describe the log", call)
     except ProglogError as error:

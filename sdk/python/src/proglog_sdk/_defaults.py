@@ -64,8 +64,9 @@ SHARED_PATIENCE: Final = 10.0
 """How long calls wait for a server that answered before to come back, as it does from a
 restart."""
 
-LEARN_PATIENCE: Final = 10.0
-"""How long a producer waits to hear of the server's bounds before it goes by the usual ones."""
+ASK_PATIENCE: Final = 10.0
+"""How long a producer or a read that begins waits for one answer about the log. A producer goes
+by the usual bounds then; a read asks again, over another connection."""
 
 ABORT_PATIENCE: Final = 1.0
 """How long an abort waits for a thread that is in the caller's own code, such as the function

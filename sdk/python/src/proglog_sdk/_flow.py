@@ -30,6 +30,9 @@ class Call:
     number: int = 1
     wait: float = 0
     """The seconds that the server may take by request, beside its work."""
+    patience: float | None = None
+    """How long to wait for an answer of this try, in seconds. What comes after that goes over
+    another connection: this one may have gone silent."""
     unanswered: bool = False
     """A try before this one got no answer of the server, so that it may have come through."""
     open: bool = False

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Callable
 
 from . import _checks as checks
 from ._config import ClientConfig, logger
-from ._errors import Code, ProglogError, refused
-from ._flow import Sleep
+from ._errors import Code, ProglogError, like, refused
+from ._flow import Call, Sleep
 from ._identity import Identities
 from ._producing import Dedups
 from ._types import Attempt, AttemptEnd
@@ -96,6 +97,20 @@ def remaining(deadline: float | None) -> float | None:
     if left <= 0:
         raise refused(Code.DEADLINE_EXCEEDED, "the call's timeout passed")
     return left
+
+
+def patient(call: Call, left: float | None) -> float | None:
+    """The seconds that a try may take."""
+    return left if call.patience is None or (left or math.inf) < call.patience else call.patience
+
+
+def asked_in_vain(call: Call, left: float | None, error: ProglogError) -> ProglogError:
+    """The error of a try, which is one of the connection if it had no answer in its time."""
+    late = error.code is Code.DEADLINE_EXCEEDED and not error.from_server
+    if call.patience is None or not late or patient(call, left) == left:
+        return error
+    message = f"no answer from the server within {call.patience:.3g} s"
+    return like(ProglogError, error, code=Code.UNAVAILABLE, message=message, _permanent=False)
 
 
 def allowed(deadline: float | None, pause: Sleep) -> bool:

@@ -8,7 +8,6 @@ import time
 from .._batch import SendBatch
 from .._batching import Next, ProducerCore
 from .._config import logger
-from .._defaults import LEARN_PATIENCE
 from .._errors import Code, ProglogError, closed, outcome, refused
 from .._flow import LOG
 from .._session import interrupted
@@ -31,6 +30,8 @@ class Sending:
         self.asked = asyncio.Event()  # the server was asked for its bounds
         self._abort = asyncio.Event()
         self._stream: Stream | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._cut = False  # the stream, because nothing came in time
         self.loop = asyncio.get_running_loop()
         self.task = self.loop.create_task(self._run())
         session.running.add(self)
@@ -148,9 +149,10 @@ class Sending:
     async def _learn(self) -> ProglogError | None:
         refusal = None
         if not self._stopped:
+            now = time.monotonic()
             own = self._session.config.timeout
-            patience = LEARN_PATIENCE if own is None else min(own, LEARN_PATIENCE)
-            refusal = await self._session.run(self.core.learn(), patience, self._abort)
+            limit = self.core.ask_patience(now) if own is None else own
+            refusal = await self._session.run(self.core.learn(now), limit, self._abort)
         self.asked.set()
         return None if self._stopped else refusal
 
@@ -177,8 +179,9 @@ class Sending:
         """Send and receive over a stream until it ends, and return why; None if everything is
         done."""
         core = self.core
-        core.sent = 0
-        core.streams += 1
+        core.begin(time.monotonic())
+        self._cut = False
+        self._watch()
         failure: ProglogError | None = interrupted()
         writer: asyncio.Task[None] | None = None
         stream: Stream | None = None
@@ -186,18 +189,21 @@ class Sending:
             stream = self._stream = await self._session.open_stream(
                 LOG, "ProduceStream", core.config.log, core.streams, None, self._abort
             )
-            if self._stopped:
+            if self._stopped or self._cut:
                 stream.cancel()
             writer = asyncio.get_running_loop().create_task(self._write(stream))
             while (data := await stream.receive()) is not None:
-                batch = core.acknowledge(data)
+                batch = core.acknowledge(data, time.monotonic())
                 self.stir()
                 announce(batch)
             failure = core.clean_end()
         except ProglogError as error:
-            failure = error
+            failure = core.unanswered() if self._cut else error
+            if self._cut and stream is not None:
+                stream.retire()
         finally:
             self._stream = None
+            self._unwatch()
             if stream is not None:
                 stream.close(failure)
             if writer is not None:
@@ -208,6 +214,26 @@ class Sending:
             if fault is not None:
                 raise fault
         return failure
+
+    def _watch(self) -> None:
+        """Have the stream looked at when the producer's patience is over."""
+        left = self.core.patience.left(time.monotonic())
+        if left is not None and self._timer is None:
+            self._timer = self.loop.call_later(left, self._look)
+
+    def _unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        """Cut the stream off if it brought nothing in time."""
+        self._timer = None
+        self._cut = self.core.patience.over(time.monotonic())
+        if not self._cut:
+            self._watch()
+        elif self._stream is not None:
+            self._stream.cancel()
 
     async def _write(self, stream: Stream) -> None:
         """Send batches until the stream ends, or everything is sent and no more will come."""
@@ -225,6 +251,7 @@ class Sending:
             request = core.take(first, now)
             if request is not None:
                 first = False
+                self._watch()
                 if not await stream.send(request):
                     return
                 continue

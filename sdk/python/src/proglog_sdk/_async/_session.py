@@ -15,8 +15,10 @@ from .._session import (
     Finish,
     SessionBase,
     allowed,
+    asked_in_vain,
     bad_token,
     interrupted,
+    patient,
     remaining,
     usable,
 )
@@ -82,13 +84,21 @@ class Session(SessionBase):
         if stop is not None and stop.is_set():
             raise broken_off(nothing_appended=True)
         attempt, finish = self.begin(call.method, call.log, call.number)
+        left: float | None = None
         try:
             metadata = self.metadata(attempt, await self._before(deadline, stop, self.token()))
             left = remaining(deadline)
-            calling = self.transport.call(call.service, call.method, call.request, metadata, left)
+            calling = self.transport.call(
+                call.service,
+                call.method,
+                call.request,
+                metadata,
+                patient(call, left),
+                asking=call.patience is not None,
+            )
             response = await (calling if stop is None else self._before(None, stop, calling))
         except ProglogError as caught:
-            error = self.own(caught)
+            error = asked_in_vain(call, left, self.own(caught))
             finish(error)
             raise error from caught.__cause__
         except BaseException:

@@ -195,6 +195,11 @@ class AsyncClient(AsyncLogCalls):
         room in flight. `id` and `epoch` choose the identity that it writes under: a higher
         epoch fences the producers before it. Without an identity nothing is sent twice, and
         the first failure ends it.
+
+        While records wait for an answer, it goes on for `give_up_after` seconds since the last
+        success, or since the oldest of them was first sent. The try under way is cut off then,
+        so that this bounds a server that says nothing, too; what was sent has an unknown
+        outcome. 0: one try, which is not cut off.
         """
         core = producer_core(
             self._config,

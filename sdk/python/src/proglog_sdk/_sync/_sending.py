@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from .._batch import SendBatch
 from .._batching import Next, ProducerCore
 from .._config import logger
-from .._defaults import ABORT_PATIENCE, LEARN_PATIENCE
+from .._defaults import ABORT_PATIENCE
 from .._errors import Code, ProglogError, closed, outcome, refused
 from .._flow import LOG
 from .._session import interrupted
 from ._cancel import Stop, Stops, Told, cancelled, current_scopes
 from ._future import announce
 from ._session import Session, Stream
+from ._watchdog import Watch
 
 
 class Sending:
@@ -37,6 +38,8 @@ class Sending:
         self._ender = 0  # the thread that calls the callbacks at the end
         self._abort = Stop()
         self._requests: _Requests | None = None
+        self._watch: Watch | None = None
+        self._cut = False  # the stream, because nothing came in time
         self.thread = threading.Thread(target=self._run, name="proglog-producer", daemon=True)
 
     def start(self) -> None:
@@ -201,9 +204,10 @@ class Sending:
     def _learn(self) -> ProglogError | None:
         refusal = None
         if not self._stopped:
+            now = time.monotonic()
             own = self._session.config.timeout
-            patience = LEARN_PATIENCE if own is None else min(own, LEARN_PATIENCE)
-            refusal = self._session.run(self.core.learn(), patience, self._abort)
+            limit = self.core.ask_patience(now) if own is None else own
+            refusal = self._session.run(self.core.learn(now), limit, self._abort)
         if not self.asked:
             self.asked = True
             self.stir()
@@ -226,10 +230,11 @@ class Sending:
         """Send and receive over a stream until it ends, and return why; None if everything is
         done."""
         requests = _Requests(self)
+        watch = self._session.watchdog.watch(self._look) if self.core.patience.cuts else None
         with self.lock:
-            self.core.sent = 0
-            self.core.streams += 1
-            self._requests = requests
+            self.core.begin(time.monotonic())
+            self._requests, self._watch, self._cut = requests, watch, False
+            self.watch()
         failure: ProglogError | None = interrupted()
         stream: Stream | None = None
         try:
@@ -237,27 +242,47 @@ class Sending:
                 LOG, "ProduceStream", self.core.config.log, self.core.streams, requests
             )
             requests.stream = stream
-            if self._stopped or requests.fault is not None:
+            if self._stopped or self._cut or requests.fault is not None:
                 requests.cancel()
             while (data := stream.receive()) is not None:
                 self._acknowledge(data)
             with self.lock:
                 failure = self.core.clean_end()
         except ProglogError as error:
-            failure = error
+            failure = self.core.unanswered() if self._cut else error
+            if self._cut and stream is not None:
+                stream.retire()
         finally:
             requests.end()
+            if watch is not None:
+                self._session.watchdog.release(watch)
             if stream is not None:
                 stream.close(failure)
         if requests.fault is not None:
             raise requests.fault
         return failure
 
+    def watch(self) -> None:
+        """Have the stream looked at when the producer's patience is over. The lock is held."""
+        left = self.core.patience.left(time.monotonic())
+        if self._watch is not None and left is not None:
+            self._watch.begin(left)
+
+    def _look(self) -> None:
+        """Cut the stream off if it brought nothing in time."""
+        with self.lock:
+            self._cut = self.core.patience.over(time.monotonic())
+            requests = self._requests
+            if not self._cut:
+                self.watch()
+        if self._cut and requests is not None:
+            requests.cancel()
+
     def _acknowledge(self, data: bytes) -> None:
         with self.lock:
             if self.core.ended:  # by an abort that went on without this thread
                 return
-            batch = self.core.acknowledge(data)
+            batch = self.core.acknowledge(data, time.monotonic())
             self.stir()
         announce(batch)
 
@@ -291,6 +316,7 @@ class _Requests(Iterator[bytes]):
                 request = core.take(self._first, now)
                 if request is not None:
                     self._first = False
+                    self._sending.watch()
                     return request
                 core.close_if_idle(now)
                 if core.drained:

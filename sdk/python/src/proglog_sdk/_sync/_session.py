@@ -13,8 +13,10 @@ from .._session import (
     Finish,
     SessionBase,
     allowed,
+    asked_in_vain,
     bad_token,
     interrupted,
+    patient,
     remaining,
     usable,
 )
@@ -81,14 +83,21 @@ class Session(SessionBase):
         if stops.is_set():
             raise cancelled(nothing_appended=True)
         attempt, finish = self.begin(call.method, call.log, call.number)
+        left: float | None = None
         try:
             metadata = self.metadata(attempt, self.token())
             left = remaining(deadline)
             response = self.transport.call(
-                call.service, call.method, call.request, metadata, left, stops or None
+                call.service,
+                call.method,
+                call.request,
+                metadata,
+                patient(call, left),
+                stops or None,
+                asking=call.patience is not None,
             )
         except ProglogError as caught:
-            error = self.own(caught)
+            error = asked_in_vain(call, left, self.own(caught))
             if stops.is_set() and not error.from_server:
                 error = cancelled(caught.nothing_appended)
             finish(error)

@@ -39,16 +39,23 @@ class AsyncTransport:
         return f"{self._config.address.path}/{service}/{method}"
 
     async def call(
-        self, service: str, method: str, request: bytes, metadata: Metadata, timeout: float | None
+        self,
+        service: str,
+        method: str,
+        request: bytes,
+        metadata: Metadata,
+        timeout: float | None,
+        asking: bool = False,
     ) -> bytes:
-        """Make a unary call; the timeout is in seconds."""
+        """Make a unary call; the timeout is in seconds. One that asks gives a connection up
+        that brings no answer in time."""
         slot = self._pool.enter_call()
         try:
             do = method_of(slot, "unary_unary", self._path(service, method))
             response: bytes = await do(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             ours = translate(error)
-            if not_connected(ours):
+            if not_connected(ours) or (asking and ours.code is Code.DEADLINE_EXCEEDED):
                 self._pool.retire(slot)
             raise ours from error
         except asyncio.CancelledError:

@@ -48,8 +48,10 @@ class SyncTransport:
         metadata: Metadata,
         timeout: float | None,
         stops: Stops | None = None,
+        asking: bool = False,
     ) -> bytes:
-        """Make a unary call; the timeout is in seconds. What is in `stops` breaks it off."""
+        """Make a unary call; the timeout is in seconds. What is in `stops` breaks it off. One
+        that asks gives a connection up that brings no answer in time."""
         slot = self._pool.enter_call()
         try:
             do = method_of(slot, "unary_unary", self._path(service, method))
@@ -60,7 +62,7 @@ class SyncTransport:
             response: bytes = do(request, timeout=timeout, metadata=metadata)
         except grpc.RpcError as error:
             ours = translate(error)
-            if not_connected(ours):
+            if not_connected(ours) or (asking and ours.code is Code.DEADLINE_EXCEEDED):
                 self._pool.retire(slot)
             raise ours from error
         except ValueError as error:  # the channel was closed
