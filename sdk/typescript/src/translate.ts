@@ -128,6 +128,32 @@ function neverSent({ code, syscall }: NodeError): boolean {
 const untrusted =
   /^(ERR_TLS_CERT_|CERT_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT|UNABLE_TO_(GET|VERIFY)_|ERR_SSL_WRONG_VERSION)/;
 
+// By these alerts a server ends a handshake: it wants a certificate, or another one, or a
+// protocol that is not offered. Nothing that was sent before they came is looked at.
+const handshakeAlerts = new Set([
+  ...[40, 42, 43, 44, 45, 46, 47, 48, 49, 70, 71, 109, 112, 113, 115, 116, 120],
+]);
+// Those that come where a certificate of the client is missing.
+const certificateAlerts = new Set([40, 42, 116]);
+
+/** The number of the alert by which the server ended the handshake, if it did. */
+function handshakeAlert(message: string): number | undefined {
+  const alert = Number(/SSL alert number (\d+)/.exec(message)?.[1]);
+  return handshakeAlerts.has(alert) ? alert : undefined;
+}
+
+/** What an alert says, without OpenSSL's own places in its code. */
+function refusedHandshake(alert: number, cause: ConnectError): ProglogError {
+  const said = /:((?:\w+ )*alert [\w ]+):/.exec(cause.rawMessage)?.[1] ?? `alert ${alert}`;
+  const hint = certificateAlerts.has(alert)
+    ? "; it may want a certificate of the client, which is given by `tls: { cert, key }`"
+    : "";
+  const message = `the server refused the TLS handshake: ${said}${hint}`;
+  const e = failure({ code: "unavailable", message, nothingAppended: true, cause });
+  e.permanent = true;
+  return e;
+}
+
 /**
  * Judges a failure of the connection: did the request leave, and can another try
  * help? The library reports a connection that broke under many codes, among them
@@ -136,6 +162,8 @@ const untrusted =
 function fromTransport(ce: ConnectError): ProglogError {
   const errors = nodeErrors(ce);
   const message = ce.rawMessage;
+  const alert = handshakeAlert(message);
+  if (alert !== undefined) return refusedHandshake(alert, ce);
   const reset = message.includes("stream closed with error code");
   if (errors.some(({ code }) => untrusted.test(code))) {
     const e = failure({

@@ -6,7 +6,7 @@ import * as http2 from "node:http2";
 import * as https from "node:https";
 import { test, type TestContext } from "node:test";
 import type { TLSSocket } from "node:tls";
-import { Client, type ClientOptions, NothingAppendedError, ProglogError } from "../src/index.js";
+import { Client, type ClientOptions, NothingAppendedError } from "../src/index.js";
 import { makeCertificate } from "./certificate.js";
 import { Fake, listen, stopping } from "./fake.js";
 import { rejection } from "./platforms.js";
@@ -15,12 +15,24 @@ const authority = makeCertificate("an authority of a test");
 const serverCert = makeCertificate("server", authority);
 const clientCert = makeCertificate("client", authority);
 
-async function secureFake(t: TestContext, version: "2" | "1.1", clients = false) {
+async function secureFake(
+  t: TestContext,
+  version: "2" | "1.1",
+  clients = false,
+  maxVersion: "TLSv1.2" | "TLSv1.3" = "TLSv1.3",
+) {
   const fake = new Fake();
   const subjects: string[] = [];
   const handler = connectNodeAdapter({ routes: fake.routes, shutdownSignal: stopping(t) });
   const { cert, key } = serverCert;
-  const tls = { cert, key, ca: authority.cert, requestCert: clients, rejectUnauthorized: clients };
+  const tls = {
+    maxVersion,
+    cert,
+    key,
+    ca: authority.cert,
+    requestCert: clients,
+    rejectUnauthorized: clients,
+  };
   const server =
     version === "2" ? http2.createSecureServer(tls, handler) : https.createServer(tls, handler);
   server.on("secureConnection", (socket: TLSSocket) => {
@@ -75,9 +87,27 @@ for (const httpVersion of ["2", "1.1"] as const) {
     const { cert, key } = clientCert;
     await make(t, fake.address, { httpVersion, tls: { ca, cert, key } }).describeLog("");
     assert.deepEqual(subjects, ["client"]);
-    await rejection(
-      make(t, fake.address, { httpVersion, tls: { ca } }).describeLog(""),
-      ProglogError,
-    );
   });
+
+  // The server says why it ends the connection, and it will say the same the next time. It
+  // came to no request: so it is final, nothing is appended, and the error says what to do.
+  for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+    test(`no certificate where one is wanted: HTTP/${httpVersion}, ${maxVersion}`, async (t) => {
+      const { fake } = await secureFake(t, httpVersion, true, maxVersion);
+      let tries = 0;
+      const client = make(t, fake.address, {
+        ...{ httpVersion, trace: (): void => void tries++ },
+        tls: { ca: authority.cert },
+      });
+      const e = await rejection(client.produce("a", { alone: true }), NothingAppendedError);
+      assert.match(e.message, /certificate of the client.*`tls: \{ cert, key \}`/);
+      assert.equal(tries, 1, "another try cannot help");
+      const producer = client.producer();
+      await rejection(
+        producer.send("a").then((sent) => sent.wait()),
+        NothingAppendedError,
+      );
+      assert.equal(fake.produces.length, 0);
+    });
+  }
 }
