@@ -104,6 +104,8 @@ export class ProglogError extends Error {
   readonly detail: string;
   /** @internal Trying again cannot help, whatever the code says. */
   permanent = false;
+  /** @internal The status of HTTP that came in the place of the server's answer. */
+  status: number | undefined;
   /** @internal It was not looked at because of this failure before it. */
   behind: ProglogError | undefined;
 

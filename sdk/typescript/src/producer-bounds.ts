@@ -36,7 +36,8 @@ export async function askBounds(
     const identities = capabilities?.producers;
     return { known: true, identities, acks: info?.dedupWindow?.acks ?? 0, limits };
   } catch (e) {
-    if (!(e instanceof ProglogError)) throw e;
+    // Something that is not the server answers, for good: nothing has to be sent to learn it.
+    if (!(e instanceof ProglogError) || (e.status !== undefined && e.permanent)) throw e;
     return {
       known: e.fromServer && fate(e) === "final",
       identities: e.fromServer && e.code === "unimplemented" ? false : undefined,

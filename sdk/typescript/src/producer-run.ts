@@ -3,7 +3,7 @@ import { Backoff } from "./backoff.js";
 import { batchRequest, type Raw } from "./codec.js";
 import type { Core } from "./core.js";
 import { ASK_PATIENCE_MS } from "./defaults.js";
-import { brokenPromise, ClosedError, failure, ProglogError, refused } from "./errors.js";
+import { brokenPromise, ClosedError, failure, ProglogError, refused, vouching } from "./errors.js";
 import { fate, tooLong } from "./fate.js";
 import { Change, type Future, type ProducerBatch } from "./future.js";
 import type { ProduceResponse } from "./gen/log/v1/log_pb.js";
@@ -263,8 +263,10 @@ export class ProducerRun {
       await (this.#core.wire.streams ? this.#useStream(scope) : this.#useCalls(scope));
       return undefined;
     } catch (e) {
-      if (e instanceof ProglogError) return e;
-      throw e;
+      if (!(e instanceof ProglogError)) throw e;
+      // Whoever answered may have passed on what was sent until then.
+      const streamed = this.#core.wire.streams && e.status !== undefined;
+      return streamed ? vouching(e, false) : e;
     } finally {
       this.#try = undefined;
       scope.abort();

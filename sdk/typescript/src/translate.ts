@@ -65,6 +65,13 @@ function fromServer(ce: ConnectError): ProglogError {
   });
 }
 
+// These answer a single call in the place of passing it on, as do redirects: they refuse a
+// caller, a path, a method, a protocol or a size before anything looks at the request. The
+// other SDKs have the same list. Of a stream they prove nothing: what was sent before the
+// status came may have been passed on.
+const refusingStatus = new Set([
+  ...[401, 403, 404, 405, 407, 411, 413, 414, 415, 421, 426, 428, 429, 431],
+]);
 const passingStatus = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 /**
@@ -74,14 +81,15 @@ const passingStatus = new Set([408, 425, 429, 500, 502, 503, 504]);
 function fromStatus(status: number, cause: ConnectError): ProglogError {
   const message = `the server answered HTTP ${status}`;
   if (status === 505) return noStreams(cause);
-  if (passingStatus.has(status)) return failure({ code: "unavailable", message, cause });
+  const passing = passingStatus.has(status);
   const e = failure({
-    code: codeName(cause.code),
+    code: passing ? "unavailable" : codeName(cause.code),
     message,
-    nothingAppended: status >= 300 && status < 500,
+    nothingAppended: refusingStatus.has(status) || (status >= 300 && status < 400),
     cause,
   });
-  e.permanent = true;
+  e.permanent = !passing;
+  e.status = status;
   return e;
 }
 

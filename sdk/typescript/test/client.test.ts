@@ -1,5 +1,6 @@
 // What every call of a client carries, and what a client refuses to be made of.
 import { Code } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import * as http from "node:http";
@@ -12,12 +13,13 @@ import {
   Client,
   cursorLog,
   NothingAppendedError,
+  OutcomeUnknownError,
   ProglogError,
   type Trace,
   VERSION,
 } from "../src/index.js";
-import { Fake, listen, nobody, serverError, startFake } from "./fake.js";
-import { type Platform, platforms, rejection } from "./platforms.js";
+import { Fake, listen, nobody, serverError, startFake, stopping } from "./fake.js";
+import { nodePlatform, type Platform, platforms, rejection } from "./platforms.js";
 
 for (const platform of platforms) describe(`client: ${platform.name}`, () => cases(platform));
 
@@ -210,6 +212,52 @@ test("an answer of HTTP itself is told as such", async (t) => {
     assert.equal(e.fromServer, false);
     assert.match(e.message, new RegExp(`HTTP ${status}`));
   }
+});
+
+// What refuses a caller, a path, a method or a size comes in the place of passing the call on.
+// Whoever says anything else may have passed it on.
+test("a status of HTTP proves of a single write what came before the log", async (t) => {
+  const refusing = [401, 403, 404, 405, 407, 411, 413, 414, 415, 421, 426, 428, 429, 431, 505];
+  const others = [400, 402, 406, 408, 409, 410, 412, 416, 417, 418, 422, 425, 451, 499, 500, 503];
+  for (const status of [300, 302, ...refusing, ...others]) {
+    const answer = async (): Promise<Response> => new Response("", { status });
+    const retry = { attempts: 1, minDelayMs: 1, maxDelayMs: 1 };
+    const client = new browser.Client("http://127.0.0.1", { fetch: answer, retry });
+    t.after(() => client.close());
+    const e = await rejection(client.produce("a"), ProglogError);
+    const kind = others.includes(status) ? OutcomeUnknownError : NothingAppendedError;
+    assert.ok(e instanceof kind, e.message);
+  }
+});
+
+// What was sent over a stream before its status came may have been passed on.
+test("a status of HTTP proves nothing of what a stream had sent", async (t) => {
+  for (const status of [401, 413, 302]) {
+    const fake = new Fake();
+    const handler = connectNodeAdapter({ routes: fake.routes, shutdownSignal: stopping(t) });
+    const server = http2.createServer((req, res) => {
+      if (!req.url.endsWith("/ProduceStream")) return handler(req, res);
+      req.once("data", () => res.writeHead(status).end());
+    });
+    await listen(t, server, fake);
+    const producer = nodePlatform.client(t, fake.address).producer();
+    const sent = await producer.send("a");
+    const e = await rejection(sent.wait(), OutcomeUnknownError);
+    assert.match(e.message, new RegExp(`HTTP ${status}`));
+    await rejection(producer.close(), ProglogError);
+  }
+});
+
+// The first question shows what is no server, before anything is sent.
+test("a producer for something that refuses every call appends nothing", async (t) => {
+  const server = http2.createServer((_, res) => void res.writeHead(404).end());
+  const fake = new Fake();
+  await listen(t, server, fake);
+  const producer = nodePlatform.client(t, fake.address).producer();
+  await rejection(
+    producer.send("a").then((sent) => sent.wait()),
+    NothingAppendedError,
+  );
 });
 
 test("something else that answers is no server", async (t) => {
