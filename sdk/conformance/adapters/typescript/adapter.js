@@ -153,6 +153,7 @@ const ops = {
         log: c.log,
         logId: c.log_id,
         waitMs: c.wait_ms,
+        until: big(c.until),
         batchRecords: number(c.max_records),
       },
     });
