@@ -112,7 +112,7 @@ async def test_a_redirect_is_final(redirecting: Redirecting, connect: Any) -> No
         await soon(producer.close())
 
 
-REFUSING = (300, 401, 403, 404, 405, 407, 411, 413, 414, 415, 421, 426, 428, 429, 431)
+REFUSING = (300, 401, 403, 404, 405, 407, 411, 413, 414, 415, 421, 426, 428, 429, 431, 505)
 
 
 @pytest.mark.parametrize(

@@ -249,8 +249,9 @@ class ProducerCore:
         """Decide what follows the end of a stream."""
         if error is None:
             return Next(end=self.closing and self.idle)
-        if error._status:
-            # Whoever answered may have passed on what was sent until then.
+        if error._status not in (0, 505):
+            # Whoever answered may have passed on what was sent until then; but not where streams
+            # of requests are refused as such.
             error = like(ProglogError, error, nothing_appended=False)
         self._reached = self._reached or error.from_server
         renewed = self._renew(error)

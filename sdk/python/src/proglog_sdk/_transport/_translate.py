@@ -35,7 +35,7 @@ _PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 # caller, a path, a method, a protocol or a size before anything looks at the request. Of a
 # stream they prove nothing: what was sent before the status came may have been passed on.
 _REFUSING_STATUS = frozenset(
-    {401, 403, 404, 405, 407, 411, 413, 414, 415, 421, 426, 428, 429, 431, *range(300, 400)}
+    {401, 403, 404, 405, 407, 411, 413, 414, 415, 421, 426, 428, 429, 431, 505, *range(300, 400)}
 )
 
 
