@@ -65,6 +65,8 @@ export class Cursor {
   #at = 0n;
   #logId = "";
   #offset = 0n;
+  /** The log that is to be read, as it was when nothing was stored yet; empty: not known. */
+  #begun = "";
   /** How often the place was set, and how often by when it was stored. */
   #set = 0;
   #stored = 0;
@@ -85,7 +87,8 @@ export class Cursor {
 
   /**
    * Returns the place that is stored, and makes the cursor if there is none: its place is
-   * the first offset of the log.
+   * the first offset of the log. What `commit` stores is a place in the log that is there
+   * now, whatever takes its name until then.
    */
   get(options: CallOptions = {}): Promise<Place> {
     return this.#inTurn(async () => {
@@ -93,6 +96,7 @@ export class Cursor {
       const { log_id: logId, offset: at } = await this.#load(options);
       const offset = BigInt(at);
       this.#lost = undefined;
+      this.#begun = logId === "" ? await this.#idNow(options) : "";
       this.#logId = logId;
       this.#stored = before;
       if (this.#set === before) this.#offset = offset;
@@ -141,6 +145,7 @@ export class Cursor {
       if (this.#set === this.#stored) return;
       if (!this.#loaded) this.#logId = (await this.#load(options)).log_id;
       else if (this.#unsure) await this.#find(options);
+      this.#logId ||= this.#begun;
       if (this.#logId === "") {
         this.#logId = (await this.#client.describeLog(this.#log, options)).id;
       }
@@ -148,6 +153,16 @@ export class Cursor {
       await this.#store(options);
       this.#stored = set;
     });
+  }
+
+  /** The identity of the log that is to be read; empty if it is not there yet. */
+  async #idNow(options: CallOptions): Promise<string> {
+    try {
+      return (await this.#client.describeLog(this.#log, options)).id;
+    } catch (e) {
+      if (!(e instanceof ProglogError) || e.reason !== "LOG_NOT_FOUND") throw e;
+      return "";
+    }
   }
 
   async #store(options: CallOptions): Promise<void> {

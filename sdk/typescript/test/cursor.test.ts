@@ -1,7 +1,7 @@
 // A cursor and what happens beside it: a set while it loads, and another reader.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { NothingAppendedError } from "../src/index.js";
+import { LogChangedError, NothingAppendedError } from "../src/index.js";
 import { platforms, rejection } from "./platforms.js";
 import { realServer, skipped } from "./server.js";
 
@@ -22,6 +22,38 @@ for (const platform of platforms) {
         await cursor.commit();
         assert.equal((await client.cursor("o", `c${turns}`).get()).offset, 2n, `turn ${turns}`);
       }
+    });
+
+    // Goal: an offset of one log is not stored for another that took its name meanwhile.
+    test("a first place belongs to the log that was there when it was asked for", async (t) => {
+      const server = await realServer(t, "--create-on-produce", "*");
+      const client = platform.client(t, server.address);
+      await client.produce("a", { log: "o" });
+      const { id } = await client.describeLog("o");
+      const cursor = client.cursor("o", "f");
+      assert.equal((await cursor.get()).logId, "");
+      const other = platform.client(t, server.address);
+      await other.deleteLog("o");
+      await other.createLog("o");
+      cursor.set(1);
+      await cursor.commit();
+      const place = await client.cursor("o", "f").get();
+      assert.equal(place.logId, id);
+      const read = client.records({ log: "o", ...place.start });
+      await rejection(read.next(), LogChangedError);
+    });
+
+    // Goal: a cursor may be there before its log.
+    test("a place of a log that comes later", async (t) => {
+      const server = await realServer(t, "--create-on-produce", "*");
+      const client = platform.client(t, server.address);
+      const cursor = client.cursor("later", "f");
+      assert.equal((await cursor.get()).logId, "");
+      await client.produce("a", { log: "later" });
+      cursor.set(1);
+      await cursor.commit();
+      const place = await client.cursor("later", "f").get();
+      assert.equal(place.logId, (await client.describeLog("later")).id);
     });
 
     // Goal: who was told that another reader moved the cursor does not move it back by
