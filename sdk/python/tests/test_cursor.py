@@ -13,6 +13,7 @@ import pytest
 
 from proglog_sdk import (
     Code,
+    LogChangedError,
     NothingAppendedError,
     OutcomeUnknownError,
     Place,
@@ -290,3 +291,32 @@ async def test_a_place_that_nobody_acknowledged_is_looked_up(
     cursor.set(5)
     await cursor.commit()
     assert json.loads(stored[0])["offset"] == "5"
+
+
+async def test_a_first_place_belongs_to_the_log_that_was_there(
+    server: RealServer, connect: Any
+) -> None:
+    """An offset of one log is not stored for another that took its name meanwhile."""
+    client = connect(server.url)
+    log_id = (await client.create_log("o")).id
+    await client.produce(b"a", log="o")
+    cursor = client.cursor("o", "f")
+    assert not await cursor.get()
+    await client.delete_log("o")
+    await client.create_log("o")
+    cursor.set(1)
+    await cursor.commit()
+    place = await client.cursor("o", "f").get()
+    assert place == Place(1, log_id)
+    with pytest.raises(LogChangedError):
+        await first(client.records(log="o", start=place), 1)
+
+
+async def test_a_place_of_a_log_that_comes_later(server: RealServer, connect: Any) -> None:
+    client = connect(server.url)
+    cursor = client.cursor("later", "f")
+    assert not await cursor.get()
+    log_id = (await client.create_log("later")).id
+    cursor.set(1)
+    await cursor.commit()
+    assert await client.cursor("later", "f").get() == Place(1, log_id)

@@ -41,15 +41,18 @@ class CursorState:
         self._loaded = False
         self._at = 0  # the next offset of the cursor's log
         self._place = Place()  # as it was read or stored the last time
+        self._begun = ""  # the log to be read, as it was when nothing was stored yet
         self._set: int | None = None  # the offset that is to be stored
         self._sets = 0  # so often it was set; it may be while something is under way
         self._stale: ProglogError | None = None  # somebody else has moved it since it was read
         self._untold = b""  # was sent to be stored at _at, and nobody told whether it is
 
     def get(self) -> Flow[Place]:
-        """The place that is stored; makes the cursor if there is none."""
+        """The place that is stored; makes the cursor if there is none. What `commit` stores is a
+        place in the log that is there now, whatever takes its name until then."""
         sets = self._sets
         yield from self._load()
+        self._begun = "" if self._place else (yield from self._id_now())
         if self._sets == sets:
             self._set = None
         return self._place
@@ -103,8 +106,17 @@ class CursorState:
         if self._stale is not None:
             raise like(type(self._stale), self._stale)
         if not self._place.log_id:
-            info = yield from describe(self._retry, self.log)
-            self._place = Place(self._place.offset, info.id)
+            log_id = self._begun or (yield from describe(self._retry, self.log)).id
+            self._place = Place(self._place.offset, log_id)
+
+    def _id_now(self) -> Flow[str]:
+        """The identity of the log that is to be read; empty if it is not there yet."""
+        try:
+            return (yield from describe(self._retry, self.log)).id
+        except ProglogError as error:
+            if error.reason is not Reason.LOG_NOT_FOUND:
+                raise
+            return ""
 
     def _moved(self, error: ProglogError, what: str = "") -> ProglogError:
         """Remember that the cursor is out of date, and return the error that says so."""
