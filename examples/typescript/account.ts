@@ -6,7 +6,7 @@
 //
 // Start a server with make run, then, in this folder:
 //
-//	npm ci && npm run build && node build/account.js
+//	npm run setup && npm run build && node build/account.js
 
 import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";

@@ -14,7 +14,7 @@
 //	bin/proglog logs create orders
 //	printf 'chair 4900\ntable 12000\n' | bin/proglog produce --log orders
 //
-// and in this one: npm ci && npm run build && node build/pipeline.js
+// and in this one: npm run setup && npm run build && node build/pipeline.js
 
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";

@@ -2,22 +2,20 @@
 //
 // Start a server with make run, then, in this folder:
 //
-//	npm ci && npm run build && node build/quickstart.js
+//	npm run setup && npm run build && node build/quickstart.js
 
-import { parseArgs } from "node:util";
 // snippet: import
+import { parseArgs } from "node:util";
 import { Client } from "@proglog/sdk";
 // end snippet
 
-const { values: flags } = parseArgs({
-  options: { addr: { type: "string", default: "http://127.0.0.1:8400" } },
-});
-const addr = flags.addr;
-const text = new TextDecoder();
-
 async function run(): Promise<void> {
   // snippet: connect
-  await using client = new Client(addr);
+  const { values } = parseArgs({
+    options: { addr: { type: "string", default: "http://127.0.0.1:8400" } },
+  });
+  const text = new TextDecoder();
+  await using client = new Client(values.addr);
   // end snippet
 
   // snippet: produce

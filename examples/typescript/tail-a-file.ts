@@ -8,7 +8,7 @@
 //
 // Start a server with make run, then, in this folder:
 //
-//	npm ci && npm run build && node build/tail-a-file.js FILE
+//	npm run setup && npm run build && node build/tail-a-file.js FILE
 
 import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";

@@ -3,7 +3,7 @@
 //
 // Start a server with make run, then, in this folder:
 //
-//	npm ci && npm run build && node build/tour.js
+//	npm run setup && npm run build && node build/tour.js
 
 import { parseArgs } from "node:util";
 import { Client, NothingAppendedError, OutcomeUnknownError } from "@proglog/sdk";
