@@ -60,6 +60,25 @@ func TestBrowserOfAnotherOrigin(t *testing.T) {
 	web.interrupt()
 }
 
+// Goal: the page says whether it is connected, also where there is no record that comes: on an
+// empty log, and while the server is away.
+func TestBrowserTellsItsState(t *testing.T) {
+	proglogtest.Bin(t)
+	readSources(t, "browser")
+	tab, line := startChromium(t), startLine(t)
+	url, web := startSDKPage(t, goProgram("browser", "./browser")(t, "browser"), line)
+	server := proglogtest.Start(t, "--allow-origin", origin(t, url))
+	line.lead(server.Addr)
+	tab.open(url)
+	says(t, tab, "live")
+	line.lead("") // nowhere
+	line.cut()
+	says(t, tab, "reconnecting")
+	line.lead(server.Addr)
+	says(t, tab, "live")
+	web.interrupt()
+}
+
 // startSDKPage serves the page that uses the SDK. It skips the test if the SDK is not
 // built.
 func startSDKPage(t *testing.T, program []string, line *line) (string, *process) {
@@ -107,12 +126,7 @@ func tails(t *testing.T, tab *chromium, line *line, server *proglogtest.Server, 
 	add("after a lost connection")
 	shows(t, tab, want)
 	// A record may be shown before the page has caught up, and says so.
-	assert.Equal(t, "live", tab.eval(`new Promise((resolve) => {
-		const state = document.getElementById("state");
-		const look = () => state.textContent === "live" && resolve("live");
-		new MutationObserver(look).observe(state, { childList: true, subtree: true, characterData: true });
-		look();
-	})`))
+	says(t, tab, "live")
 	assert.Equal(t, []string{"before", "while it is open", "from the page: ü", "after a lost connection"}, values(t, server, ""))
 }
 
@@ -132,6 +146,18 @@ func shows(t *testing.T, tab *chromium, want []string) {
 		document.readyState === "loading" ? addEventListener("DOMContentLoaded", watch) : watch();
 	})`, len(want)))
 	require.Equal(t, want, strings.Split(got, "\n"))
+}
+
+// says waits until the page says that it is in a state.
+func says(t *testing.T, tab *chromium, state string) {
+	t.Helper()
+	tab.eval(ready)
+	require.Equal(t, state, tab.eval(fmt.Sprintf(`new Promise((resolve) => {
+		const state = document.getElementById("state");
+		const look = () => state.textContent === %[1]q && resolve(%[1]q);
+		new MutationObserver(look).observe(state, { childList: true, subtree: true, characterData: true });
+		look();
+	})`, state)))
 }
 
 // line passes connections on to a server, and can cut them.

@@ -11,7 +11,27 @@ const records = document.getElementById("records");
 const form = document.getElementById("form");
 const value = document.getElementById("value");
 
-const client = new Client(new URLSearchParams(location.search).get("server"));
+const client = new Client(new URLSearchParams(location.search).get("server"), {
+  // The server answers a read at once, also where there is no record yet.
+  async fetch(url, init) {
+    const response = await fetch(url, init);
+    if (response.ok && String(url).endsWith("/ConsumeStream")) {
+      state.textContent = "live";
+    }
+    return response;
+  },
+  // A read that loses its connection goes on by itself: as another try, which the trace sees.
+  trace({ method }) {
+    if (!method.endsWith("/ConsumeStream")) {
+      return undefined;
+    }
+    return ({ error }) => {
+      if (error !== undefined) {
+        state.textContent = "reconnecting";
+      }
+    };
+  },
+});
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -33,7 +53,6 @@ try {
     const item = document.createElement("li");
     item.textContent = `${record.offset}: ${text.decode(record.value)}`;
     records.append(item);
-    state.textContent = "live";
     if (records.childElementCount > SHOWN) {
       records.firstElementChild.remove();
     }
