@@ -11,27 +11,9 @@ import { DEDUP_ACKS, type Identity, noIdentity, producerOf, renewed } from "./id
 import type { Limits, Prepared } from "./limits.js";
 import { Patience } from "./patience.js";
 import type { Outcome } from "./producer.js";
-import { askBounds, lower, lowered } from "./producer-bounds.js";
+import { askBounds, lower, lowered, type ProducerConfig, replaced } from "./producer-bounds.js";
 import { Scope } from "./scope.js";
 import { methods } from "./wire.js";
-
-/** What a producer goes by, checked. */
-export interface ProducerConfig {
-  readonly log: string;
-  readonly signal: AbortSignal | undefined;
-  readonly lingerMs: number;
-  readonly batchRecords: number;
-  readonly batchBytes: number;
-  /** In flight, at most. */
-  readonly batches: number;
-  /** Waiting and in flight, at most. */
-  readonly bytes: number;
-  /** Without progress. */
-  readonly giveUpAfterMs: number;
-  /** A try that has no answer when that is over is cut off; not the only one, for 0. */
-  readonly cut: boolean;
-  readonly identity: Identity;
-}
 
 /** Another try needs so many ms. */
 const lastTryMs = 10;
@@ -70,6 +52,8 @@ export class ProducerRun {
   /** The try under way. */
   #try: { readonly scope: Scope; readonly renew: () => void } | undefined;
   #attempts = 0;
+  /** Of the log when the server was asked; empty: not known. */
+  #logId = "";
 
   constructor(core: Core, config: ProducerConfig) {
     this.#core = core;
@@ -191,7 +175,7 @@ export class ProducerRun {
       this.asked = true;
       this.#room.tell();
       while (await this.#awaitWork()) {
-        const e = await this.#use();
+        const e = await this.#judge(await this.#use());
         if (e !== undefined) await this.#goOn(e);
         if (!this.#known) await this.#learn();
         if (e !== undefined && this.#cuts && this.#patience.over) throw e;
@@ -212,8 +196,9 @@ export class ProducerRun {
   async #learn(): Promise<void> {
     const patienceMs = Math.min(this.#patience.leftMs, ASK_PATIENCE_MS);
     const told = await askBounds(this.#core, this.#scope, this.#config.log, patienceMs);
-    const { known, identities, acks, limits } = told;
+    const { known, identities, acks, limits, logId } = told;
     this.#known = known;
+    this.#logId ||= logId;
     if (identities === false) this.#goWithoutIdentity();
     const { bounds } = this.#backlog;
     if (!this.#identity.none) bounds.window = lower(bounds.window, acks);
@@ -272,6 +257,14 @@ export class ProducerRun {
       scope.abort();
       this.#change.tell(); // whoever still waits for a batch to send
     }
+  }
+
+  /** Says of a failure that the log was replaced, if that is why. */
+  async #judge(e: ProglogError | undefined): Promise<ProglogError | undefined> {
+    if (e === undefined) return e;
+    const written = this.counts.acked > 0;
+    const log = { name: this.#config.log, id: this.#logId, written };
+    return replaced(this.#core, this.#scope, log, e);
   }
 
   /** Has up to a window of batches in flight over one stream. */

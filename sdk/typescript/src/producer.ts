@@ -13,7 +13,8 @@ import { newIdentity, noIdentity } from "./identity.js";
 import { checkSizes, kept, type Prepared, prepare } from "./limits.js";
 import type { ProducerOptions } from "./options.js";
 import { chosenIdentity } from "./produce.js";
-import { ProducerRun, type ProducerConfig } from "./producer-run.js";
+import type { ProducerConfig } from "./producer-bounds.js";
+import { ProducerRun } from "./producer-run.js";
 import type { RecordInput } from "./record.js";
 import { Scope } from "./scope.js";
 

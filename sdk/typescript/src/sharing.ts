@@ -71,8 +71,9 @@ export class Sharing {
   /** Decides what a call does about the failure of a stream that appended nothing of it. */
   #judge(e: ProglogError, batch: ProducerBatch | undefined): undefined {
     const cause = e.behind ?? e;
-    // It is an answer to this call alone; but a stream stays with a log that is deleted, also
-    // when another has taken the name.
+    // A stream stays with a log that is deleted, also when another has taken the name.
+    if (cause.reason === "LOG_CHANGED") return undefined;
+    // It is an answer to this call alone.
     const own = cause === e && batch?.senders === 1 && cause.fromServer;
     if (own && cause.reason !== "LOG_NOT_FOUND") throw e;
     const noStreams = cause.code === "unimplemented" && !cause.fromServer;
