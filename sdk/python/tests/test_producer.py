@@ -387,3 +387,36 @@ async def test_arguments_that_make_no_sense(connect: Any, server: RealServer) ->
             client.producer(**wrong)
     with pytest.raises(ProglogError):
         client.producer(id="x" * 65)
+
+
+async def test_a_log_that_was_replaced_under_a_producer(
+    server: RealServer, relay: Relay, connect: Any
+) -> None:
+    """That there is no log would be wrong, and to go on in the other one would leave its records
+    where those before are not. Calls go on with the log that is there."""
+    client, behind = connect(relay.url), connect(server.url)
+    for lose in (False, True):
+        await behind.create_log("a")
+        producer = client.producer(log="a")
+        await soon(await producer.send(b"x"))
+        await soon(client.produce(b"x", log="a"))
+        await behind.delete_log("a")
+        await behind.create_log("a")
+        if lose:
+            relay.cut()
+        # What was sent into the lost connection is unknown.
+        kinds = (NothingAppendedError, OutcomeUnknownError) if lose else NothingAppendedError
+        with pytest.raises(kinds) as changed:
+            await soon(await producer.send(b"y"))
+        assert changed.value.reason is Reason.LOG_CHANGED
+        with pytest.raises(ProglogError):
+            await soon(producer.close())
+        await soon(client.produce(b"z", log="a"))
+        producer = client.producer(log="a")
+        await soon(await producer.send(b"x"))
+        await behind.delete_log("a")
+        with pytest.raises(NothingAppendedError) as gone:
+            await soon(await producer.send(b"y"))
+        assert gone.value.reason is Reason.LOG_NOT_FOUND
+        with pytest.raises(ProglogError):
+            await soon(producer.close())

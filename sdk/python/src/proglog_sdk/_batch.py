@@ -36,6 +36,17 @@ class ProducerConfig:
             raise ValueError("a producer's times are not negative")
 
 
+@dataclass(slots=True)
+class Counts:
+    """What became of the records so far; see `Outcome`."""
+
+    acked: int = 0
+    unknown: int = 0
+    pending: int = 0
+    not_in_log: int = 0
+    last_offset: int | None = None
+
+
 class SendBatch:
     """A request of a producer. `ack` or `error` is set once its fate is known."""
 

@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from . import _defaults
-from ._batch import ProducerConfig, SendBatch, after_failure
+from ._batch import Counts, ProducerConfig, SendBatch, after_failure
 from ._codec import decode_ack, encode_log
 from ._errors import (
     Code,
@@ -27,16 +27,8 @@ from ._identity import Identity
 from ._judge import Backoff, Fate, fate, too_long
 from ._limits import lowered
 from ._patience import LAST_TRY, Patience
+from ._replaced import is_lost, replaced
 from ._types import Limits, Outcome, Retry
-
-
-@dataclass(slots=True)
-class _Counts:
-    acked: int = 0
-    unknown: int = 0
-    pending: int = 0
-    not_in_log: int = 0
-    last_offset: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +69,13 @@ class ProducerCore:
         self.ended = False
         self._flush = False
         self._known = False  # the server told its bounds, or that it does not
+        self._log_id = ""  # of the log when the server was asked; empty: not known
         self._reached = False  # the server has answered
         self._backoff = Backoff(self.retry)
         bound = self.config.give_up_after
         self.patience = Patience(bound, self.config.cut and bound > 0)
         self._idle_since = 0.0
-        self._counts = _Counts()
+        self._counts = Counts()
 
     # Records come in.
 
@@ -362,12 +355,14 @@ class ProducerCore:
         """
         if self._known:
             return None
+        own = True
         try:
             try:
                 data = yield self._ask(self.config.log, now)
             except ProglogError as error:
                 if error.reason is not Reason.LOG_NOT_FOUND:
                     raise
+                own = False
                 # The first record may make the log, under the limits that hold for all.
                 data = yield self._ask("", now)
         except ProglogError as error:
@@ -377,6 +372,7 @@ class ProducerCore:
             return error if error._status and error._permanent else None
         self._known = True
         res = pb.GetLogResponse.FromString(data)
+        self._log_id = res.info.log_id if own else ""
         if res.HasField("capabilities") and not res.capabilities.producers:
             self._drop_identity()
         acks = res.info.dedup_window.acks
@@ -386,6 +382,12 @@ class ProducerCore:
         self.batch_records = min(self.batch_records, self.limits.batch_records)
         self.batch_bytes = min(self.batch_bytes, self.limits.batch_bytes)
         return None
+
+    def judge(self, error: ProglogError, now: float) -> Flow[ProglogError]:
+        """Say of a failure that another log has the name now, if that is why."""
+        if not is_lost(error, self._log_id, self._counts.acked > 0):
+            return error
+        return (yield from replaced(self._ask(self.config.log, now), self._log_id, error))
 
     def _ask(self, log: str, now: float) -> Call:
         request = pb.GetLogRequest(log=log).SerializeToString()

@@ -4,7 +4,14 @@ one of them. Pure."""
 from __future__ import annotations
 
 from ._batch import SendBatch
-from ._errors import ClosedError, Code, NothingAppendedError, OutcomeUnknownError, ProglogError
+from ._errors import (
+    ClosedError,
+    Code,
+    NothingAppendedError,
+    OutcomeUnknownError,
+    ProglogError,
+    Reason,
+)
 
 
 def goes_alone_after(error: ProglogError, batch: SendBatch | None) -> bool:
@@ -13,6 +20,8 @@ def goes_alone_after(error: ProglogError, batch: SendBatch | None) -> bool:
     if not isinstance(error, NothingAppendedError):
         return False
     cause = error._behind or error
+    if cause.reason is Reason.LOG_CHANGED:
+        return True  # the stream stays with a log that is deleted
     if cause is error and batch is not None and batch.senders == 1 and cause.from_server:
         return False  # it is an answer to this call alone
     beneath = cause.__cause__

@@ -124,7 +124,7 @@ class Sending:
             step = Next(end=refusal is not None, error=refusal)
             while not step.end:
                 if await self._pause(step.pause) and await self._await_work():
-                    error = await self._use_stream()
+                    error = await self._judge(await self._use_stream())
                 else:
                     error = self._left() if self._stopped else None
                 refusal = await self._learn()
@@ -155,6 +155,12 @@ class Sending:
             refusal = await self._session.run(self.core.learn(now), limit, self._abort)
         self.asked.set()
         return None if self._stopped else refusal
+
+    async def _judge(self, error: ProglogError | None) -> ProglogError | None:
+        if error is None or self._stopped:
+            return error
+        now = time.monotonic()
+        return await self._session.run(self.core.judge(error, now), stop=self._abort)
 
     async def _pause(self, seconds: float) -> bool:
         if seconds > 0 and not self._stopped:

@@ -182,7 +182,7 @@ class Sending:
             step = Next(end=refusal is not None, error=refusal)
             while not step.end:
                 if self._pause(step.pause) and self._await_work():
-                    error = self._use_stream()
+                    error = self._judge(self._use_stream())
                 else:
                     error = self._left() if self._stopped else None
                 refusal = self._learn()
@@ -212,6 +212,12 @@ class Sending:
             self.asked = True
             self.stir()
         return None if self._stopped else refusal
+
+    def _judge(self, error: ProglogError | None) -> ProglogError | None:
+        if error is None or self._stopped:
+            return error
+        now = time.monotonic()
+        return self._session.run(self.core.judge(error, now), stop=self._abort)
 
     def _pause(self, seconds: float) -> bool:
         if seconds > 0 and not self._stopped:
