@@ -60,7 +60,8 @@ class Stops:
 
     def is_set(self) -> bool:
         """One of them has happened."""
-        return any(stop.is_set() for stop in self._all)
+        # Mostly there is none, and every call asks.
+        return bool(self._all) and any(stop.is_set() for stop in self._all)
 
     @contextmanager
     def calling(self, call: Callable[[], object]) -> Iterator[None]:
@@ -181,9 +182,13 @@ _current: contextvars.ContextVar[tuple[Stop, ...]] = contextvars.ContextVar(
 )
 
 
+_none = Stops()
+
+
 def current_scopes() -> Stops:
     """The scopes that the thread is in."""
-    return Stops(*_current.get())
+    scopes = _current.get()
+    return Stops(*scopes) if scopes else _none
 
 
 def cancelled(nothing_appended: bool) -> ProglogError:

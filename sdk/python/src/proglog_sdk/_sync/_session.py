@@ -52,7 +52,9 @@ class Session(SessionBase):
         """Do what a flow asks for, and return what it returns. `stop` ends it, as the scopes
         do that the thread is in."""
         deadline = self.deadline(timeout)
-        stops = current_scopes() + Stops(stop)
+        stops = current_scopes()
+        if stop is not None:
+            stops = stops + Stops(stop)
         try:
             effect = next(flow)
             while True:
