@@ -324,7 +324,7 @@ async def test_a_producer_gives_up(fake: FakeServer, connect: Any) -> None:
         yield
 
     fake.on("ProduceStream", stream)
-    producer = connect(fake.url).producer(give_up_after=0.2)
+    producer = connect(fake.url).producer(give_up_after=1.0)
     with pytest.raises(NothingAppendedError) as full:
         await soon(await producer.send(b"a"))
     assert full.value.reason is Reason.STORAGE_FULL
