@@ -73,8 +73,8 @@ func hintFor(addr string, err error) string {
 	case proglog.ReasonLogNotFound:
 		return "`proglog logs list` shows those there are, `proglog logs create NAME` makes one"
 	case proglog.ReasonLogChanged:
-		return "another log has taken the name, or an older copy of the data was put back, so that the offsets that were read" +
-			" mean something else now: `proglog logs describe` shows the log there is, --from earliest begins anew"
+		return "another log has taken the name, or an older copy of the data was put back, so that offsets from before" +
+			" mean something else now: `proglog logs describe` shows the log there is; a reader begins anew with --from earliest"
 	case proglog.ReasonOffsetMismatch:
 		return fmt.Sprintf("the log's next offset is %d: `proglog consume --from` shows what is there", e.NextOffset)
 	case proglog.ReasonProducerFenced:
