@@ -22,7 +22,7 @@ import (
 func smallest(dir, cells string) *options {
 	return &options{
 		rounds: 1, time: 2 * time.Millisecond, run: regexp.MustCompile(cells), dir: dir,
-		sizes: sizes{logs: 20, read: 1 << 20, stream: 2000, segments: [2]int{2, 6}, followers: 40, window: 128},
+		sizes: sizes{logs: 20, read: 1 << 20, stream: 2000, segments: [2]int{2, 6}, growth: 8 << 20, followers: 40, window: 128},
 	}
 }
 
@@ -36,15 +36,15 @@ func TestEveryKindOfCell(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	require.NoError(t, bench(context.Background(), o, &stdout, &stderr))
 
-	for _, title := range []string{"Goals", "One writer", "Append", "Group commit", "Number of logs", "Many logs against one", "A small writer beside a bulk writer", "Read"} {
+	for _, title := range []string{"Goals", "One writer", "Append", "Group commit", "Number of logs", "Many logs against one", "A small writer beside a bulk writer", "Read", "A log that grows"} {
 		assert.Contains(t, stdout.String(), "\n"+title+"\n")
 	}
 	for _, id := range []string{"G2", "G12", "G13", "G14"} {
 		assert.Contains(t, stdout.String(), "\n"+id+" ")
 	}
 	assert.NotContains(t, stdout.String(), "NaN")
-	assert.Contains(t, stderr.String(), "1 of 13: one/batch=100/value=100\n")
-	assert.Contains(t, stderr.String(), "13 of 13, about ")
+	assert.Contains(t, stderr.String(), "1 of 14: one/batch=100/value=100\n")
+	assert.Contains(t, stderr.String(), "14 of 14, about ")
 	markdown, err := os.ReadFile(o.markdown)
 	require.NoError(t, err)
 	assert.Contains(t, string(markdown), "![curves](bench.svg)")

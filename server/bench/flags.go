@@ -38,6 +38,7 @@ type sizes struct {
 	read     int64  // bytes of values to read: they stay in the page cache
 	stream   int    // records of a log that a server sends
 	segments [2]int // few and many
+	growth   int64  // bytes of the largest log, unless that is more than half of the free disk
 
 	followers int // of one server, with nothing to get
 	// rest is how long they have nothing to get before the server's memory is looked
@@ -47,7 +48,7 @@ type sizes struct {
 }
 
 func fullSizes() sizes {
-	return sizes{logs: 10_000, read: 128 << 20, stream: 200_000, segments: [2]int{500, 4000}, followers: 10_000, rest: 150 * time.Second, window: 4096}
+	return sizes{logs: 10_000, read: 128 << 20, stream: 200_000, segments: [2]int{500, 4000}, growth: 32 << 30, followers: 10_000, rest: 150 * time.Second, window: 4096}
 }
 
 // What -rounds and -time are unless they are given.

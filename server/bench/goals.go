@@ -143,7 +143,37 @@ func judgeGrowth(r *results) []goal {
 		ready.value = float64(f.Make) / float64(time.Millisecond)
 		ready.detail = "the second time in " + round(f.Open)
 	}
-	return []goal{perSegment, small, disk, ready}
+	return append(judgeSizes(r.grown), perSegment, small, disk, ready)
+}
+
+// judgeSizes is what of G12 concerns a log that grows. A trend is how far the
+// ratios at the largest size are from those at the smallest, whichever way, beside
+// how far those of one size are apart.
+func judgeSizes(list []growth.Size) []goal {
+	trend := func(what string, ratios func(growth.Size) []float64) goal {
+		g := goal{id: "G12", what: what + ": trend over sizes beside the spread of rounds", want: 1, atMost: true, show: report.Ratio, value: math.NaN()}
+		if len(list) < 2 {
+			return g
+		}
+		for i, s := range list {
+			g.spread = max(g.spread, measure.Spread(ratios(s)))
+			if i > 0 {
+				g.detail += ", "
+			}
+			g.detail += fmt.Sprintf("%s %s", report.Bytes(s.Bytes), report.Ratio(measure.Median(ratios(s))))
+		}
+		first, last := measure.Median(ratios(list[0])), measure.Median(ratios(list[len(list)-1]))
+		g.value = max(first/last, last/first) / g.spread
+		return g
+	}
+	appends := trend("one log, appends beside raw I/O", func(s growth.Size) []float64 { return s.AppendRaw })
+	reads := trend("one log, random reads beside raw I/O", func(s growth.Size) []float64 { return s.ReadRaw })
+	held := goal{id: "G12", what: "heap of the largest log", atMost: true, show: mebibytes, value: math.NaN()}
+	if n := len(list); n > 0 {
+		held.want = 64 + 0.1*float64(list[n-1].Bytes)/(1<<30)
+		held.value = float64(list[n-1].Heap) / (1 << 20)
+	}
+	return []goal{appends, reads, held}
 }
 
 func microseconds(v float64) string { return report.Micros(v) + " µs" }

@@ -27,6 +27,7 @@ type results struct {
 	fresh    *growth.Fresh
 	openings []growth.Opening
 	small    *growth.Small
+	grown    []growth.Size
 
 	following []wire.Following
 	first     *wire.First

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"math"
 
 	"github.com/proglog/proglog/server/bench/internal/growth"
 	"github.com/proglog/proglog/server/bench/internal/measure"
 	"github.com/proglog/proglog/server/bench/internal/peer"
+	"github.com/proglog/proglog/server/internal/vfs"
 )
 
 // A sustained run is so much longer than the others that the journal has to be
@@ -86,9 +88,23 @@ func (p *planner) growth() {
 		}
 		return nil
 	})
+	largest := min(p.o.sizes.growth, p.freeBytes()/2)
+	p.add("growth/size", rows("G12").slow(), largest+largest/4+space, func(ctx context.Context, dir string, r *results) (err error) {
+		r.grown, err = growth.MeasureSizes(ctx, dir, growth.Sizes(largest), p.o.rounds, p.o.time)
+		return err
+	})
 	p.add("growth/small", rows("G13"), space, func(_ context.Context, dir string, r *results) error {
 		small, err := growth.MeasureSmall(dir, p.o.sizes.logs)
 		r.small = &small
 		return err
 	})
+}
+
+// freeBytes is how much can be written where the data goes; 0 if that is not known.
+func (p *planner) freeBytes() int64 {
+	free, err := vfs.OS(p.o.dir).Free()
+	if err != nil {
+		return 0
+	}
+	return int64(min(free, math.MaxInt64))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/proglog/proglog/server/bench/internal/growth"
 	"github.com/proglog/proglog/server/bench/internal/measure"
 	"github.com/proglog/proglog/server/bench/internal/peer"
 	"github.com/proglog/proglog/server/bench/internal/report"
@@ -25,6 +26,7 @@ func sections(r *results, facts []string) []report.Section {
 		entrantTable(r, groupMany, "Many logs against one", "Our engine beside itself, 256 goroutines. A sustained run is long enough for checkpoints."),
 		entrantTable(r, groupBeside, "A small writer beside a bulk writer", "One goroutine appends 100 B to a log; beside it 16 append 64 KiB to another. Figures are the small one's."),
 		readTable(r),
+		sizeTable(r),
 		wireTable(r, groupCall, "Calls over the wire", "Callers append one record to a call and wait for its ack. Servers are processes of their own; the bench's own CPU is that of their client, and of the harness. \"rounds differ\" and \"spread\" are the largest divided by the smallest."),
 		wireTable(r, groupPump, "A pipelined producer", "One producer, 4,096 records in flight; a latency is from a record's hand-over to its ack, so most of it is the queue; one of more than 4.3 s counts as 4.3 s."),
 		wireTable(r, groupStream, "A consumer from the first record on", "One consumer reads a whole log, again and again."),
@@ -159,6 +161,27 @@ func readTable(r *results) report.Section {
 		s.Rows = append(s.Rows, append(row,
 			report.Ratio(ours.Ratio(raw, measure.Rate)), report.Ratio(ours.Ratio(raw, measure.Latency50)), report.Ratio(ours.Ratio(book, measure.Rate)),
 			report.Ratio(measure.Spread(ours.Each(measure.Rate))), report.Percent(ours.Median(measure.Others))))
+	}
+	return s
+}
+
+// sizeTable has a row for each size of a log that grows.
+func sizeTable(r *results) report.Section {
+	s := report.Section{
+		Title: "A log that grows",
+		Notes: []string{
+			fmt.Sprintf("One log of %s values. Appends are of %d at a time, beside write + fdatasync of the same bytes on prepared space; reads are of one at random, checked, beside preads of as many bytes from the log's own files. The heap is after a collection, without what the process had before.",
+				report.Size(growth.SizeValueBytes), growth.SizeBatch),
+		},
+		Head: []string{"size", "appended records/s", "beside raw I/O", "rounds differ", "random reads/s", "beside raw I/O", "rounds differ", "heap"},
+	}
+	for _, one := range r.grown {
+		s.Rows = append(s.Rows, []string{
+			report.Bytes(one.Bytes),
+			report.Count(one.Append), report.Ratio(measure.Median(one.AppendRaw)), report.Ratio(measure.Spread(one.AppendRaw)),
+			report.Count(one.Read), report.Ratio(measure.Median(one.ReadRaw)), report.Ratio(measure.Spread(one.ReadRaw)),
+			report.Bytes(one.Heap),
+		})
 	}
 	return s
 }

@@ -1,8 +1,10 @@
 package growth_test
 
 import (
+	"context"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -33,4 +35,30 @@ func TestGrowth(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left)
+}
+
+// Goal: a log that grows is measured at each size, its records are checked, and
+// nothing is left behind.
+func TestMeasureSizes(t *testing.T) {
+	dir := t.TempDir()
+	sizes := growth.Sizes(16 << 20)
+	assert.Equal(t, []int64{1 << 20, 2 << 20, 4 << 20, 8 << 20, 16 << 20}, sizes)
+	list, err := growth.MeasureSizes(t.Context(), dir, sizes, 2, time.Millisecond)
+	require.NoError(t, err)
+	require.Len(t, list, len(sizes))
+	for i, s := range list {
+		assert.GreaterOrEqual(t, s.Bytes, sizes[i])
+		assert.Len(t, s.AppendRaw, 2)
+		assert.Len(t, s.ReadRaw, 2)
+		assert.Positive(t, s.Append)
+		assert.Positive(t, s.Read)
+	}
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = growth.MeasureSizes(ctx, dir, sizes, 1, time.Millisecond)
+	assert.ErrorIs(t, err, context.Canceled)
 }

@@ -102,7 +102,7 @@ func (c Contest) rounds(ctx context.Context, dir string, stands []*stand, outcom
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := settle(dir); err != nil {
+			if err := Settle(dir); err != nil {
 				return err
 			}
 			sample, err := s.run(c.Effort)
@@ -115,9 +115,9 @@ func (c Contest) rounds(ctx context.Context, dir string, stands []*stand, outcom
 	return nil
 }
 
-// settle lets the disk and the heap come to rest, so that nobody pays for what
+// Settle lets the disk and the heap come to rest, so that nobody pays for what
 // another left behind.
-func settle(dir string) error {
+func Settle(dir string) error {
 	runtime.GC()
 	return syncFileSystem(dir)
 }

@@ -117,7 +117,7 @@ func (h *hall) rounds(ctx context.Context, rounds int, run func(*booth) (Sample,
 			if b == nil {
 				continue
 			}
-			if err := errors.Join(ctx.Err(), settle(h.dir)); err != nil {
+			if err := errors.Join(ctx.Err(), Settle(h.dir)); err != nil {
 				return err
 			}
 			sample, err := run(b)

@@ -78,7 +78,7 @@ func (r Reading) rounds(ctx context.Context, dir string, way Way, stands []*stan
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := settle(dir); err != nil {
+			if err := Settle(dir); err != nil {
 				return err
 			}
 			sample, err := r.sample(way, s)
