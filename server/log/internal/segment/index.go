@@ -133,7 +133,7 @@ func (g *Segment) lowIndex() ([]entry, error) {
 		}
 	}
 	g.index.low.Store(&low)
-	g.set.indexes.loaded(g, int64(len(low))*8)
+	g.set.indexes.loaded(g, &low)
 	return low, nil
 }
 
@@ -187,7 +187,7 @@ func (g *Segment) Seal(end int64) error {
 	g.index.low.Store(&all)
 	g.index.high.Store(nil)
 	g.index.mu.Unlock()
-	g.set.indexes.loaded(g, int64(len(all))*8)
+	g.set.indexes.loaded(g, &all)
 	return g.writeSidecar(all)
 }
 
@@ -253,8 +253,12 @@ func (g *Segment) readSidecar() ([]entry, error) {
 	return entries, nil
 }
 
-// indexes bounds the memory of loaded indexes: beyond it the one that was
-// loaded first is dropped. Those of segments still being written do not count.
+// indexes bounds the memory of loaded indexes. Beyond it the one that was loaded
+// first is thinned: three of four entries go, and a read of it takes longer strides.
+// What is thinned twice, to an entry for each 16 KiB or so, is dropped in its turn. So
+// reads all over a log of 8 GiB, 32 GiB and 128 GiB find its indexes in 64 MiB, where
+// each of them would otherwise load half a MiB for one record. Those of segments still
+// being written do not count.
 type indexes struct {
 	limit int64
 
@@ -264,21 +268,54 @@ type indexes struct {
 }
 
 type loadedIndex struct {
-	g     *Segment
-	bytes int64
+	g       *Segment
+	entries *[]entry
+	thinned int // how often
 }
 
-func (c *indexes) loaded(g *Segment, bytes int64) {
+// thinTo is one of how many entries stay, and mostThinned how often that is done.
+const (
+	thinTo      = 4
+	mostThinned = 2
+)
+
+func (l *loadedIndex) bytes() int64 { return int64(len(*l.entries)) * 8 }
+
+// thin keeps some of the entries, or none. The segment may have another index by
+// now, which stays as it is; kept says whether there is anything to count.
+func (l *loadedIndex) thin() (kept bool) {
+	if l.thinned == mostThinned {
+		l.g.index.low.CompareAndSwap(l.entries, nil)
+		return false
+	}
+	few := make([]entry, 0, len(*l.entries)/thinTo+1)
+	for i := 0; i < len(*l.entries); i += thinTo {
+		few = append(few, (*l.entries)[i])
+	}
+	if !l.g.index.low.CompareAndSwap(l.entries, &few) {
+		return false
+	}
+	l.entries = &few
+	l.thinned++
+	return true
+}
+
+func (c *indexes) loaded(g *Segment, entries *[]entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.order = append(c.order, loadedIndex{g, bytes})
-	c.bytes += bytes
+	c.add(loadedIndex{g: g, entries: entries})
 	for c.bytes > c.limit && len(c.order) > 1 && !bug.On(bug.IndexCacheUnbounded) {
 		oldest := c.order[0]
+		c.order[0] = loadedIndex{} // the array lives on, and would keep its entries
 		c.order = c.order[1:]
-		c.bytes -= oldest.bytes
-		if oldest.g != g {
-			oldest.g.index.low.Store(nil)
+		c.bytes -= oldest.bytes()
+		if oldest.entries == entries || oldest.thin() {
+			c.add(oldest)
 		}
 	}
+}
+
+func (c *indexes) add(l loadedIndex) {
+	c.order = append(c.order, l)
+	c.bytes += l.bytes()
 }
