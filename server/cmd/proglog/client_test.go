@@ -155,7 +155,7 @@ func TestHintFor(t *testing.T) {
 		err  proglog.Error
 		text string
 	}{
-		{proglog.Error{Code: proglog.CodeFailedPrecondition, Reason: proglog.ReasonLogChanged}, "--from earliest begins anew"},
+		{proglog.Error{Code: proglog.CodeFailedPrecondition, Reason: proglog.ReasonLogChanged}, "a reader begins anew with --from earliest"},
 		{proglog.Error{Code: proglog.CodeAborted, Reason: proglog.ReasonOffsetMismatch, NextOffset: 7}, "next offset is 7"},
 	} {
 		var out bytes.Buffer
