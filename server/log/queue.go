@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/proglog/proglog/server/commitlog"
@@ -198,13 +199,16 @@ func (c *committer) take() []*pending {
 
 // takeLight takes the calls of light logs, if there are any, and heavy ones.
 func (c *committer) takeLight() bool {
+	if !slices.ContainsFunc(c.queue, func(p *pending) bool { return p.log != c.queue[0].log }) {
+		return false // one log alone, which is not to pay for the sums
+	}
 	clear(c.waits)
 	heaviest := int64(0)
 	for _, p := range c.queue {
 		c.waits[p.log] += p.size
 		heaviest = max(heaviest, c.waits[p.log])
 	}
-	if heaviest <= heavyBytes || len(c.waits) < 2 {
+	if heaviest <= heavyBytes {
 		return false
 	}
 	clear(c.seen)
