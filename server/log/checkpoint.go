@@ -113,9 +113,11 @@ func (e *Engine) checkpoint() error {
 		e.committer.commitMu.Unlock()
 		return err
 	}
+	began := time.Now()
 	k := e.cutNow()
 	e.committer.commitMu.Unlock()
 	err := e.complete(k)
+	e.options.Logger.Debug(CheckpointMade, "segments", len(k.dirty), "took", time.Since(began), "error", err)
 	if err != nil {
 		e.committer.commitMu.Lock()
 		defer e.committer.commitMu.Unlock()
@@ -123,6 +125,10 @@ func (e *Engine) checkpoint() error {
 	}
 	return err
 }
+
+// CheckpointMade is the debug message of a checkpoint that was made beside
+// appends: of how many segments, how long it took, and why it failed if it did.
+const CheckpointMade = "checkpoint"
 
 // checkpointLocked is checkpoint for a caller that holds commitMu.
 func (e *Engine) checkpointLocked() error {

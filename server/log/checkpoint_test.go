@@ -4,7 +4,10 @@ import (
 	"context"
 	"math/rand/v2"
 	"path"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -80,4 +83,42 @@ func (w *watchThen) Sync() error {
 		then()
 	}
 	return err
+}
+
+// Goal: appends that wait for room in memory wait for some of it, not for the end
+// of the checkpoint that makes it.
+func TestAppendsGoOnWhileACheckpointMakesRoom(t *testing.T) {
+	t.Parallel()
+	options := simOptions(vfstest.NewMem(), rand.New(rand.NewPCG(1, 2)))
+	options.inline, options.eager, options.syncAllFrom = false, false, 1
+	options.TailBytes, options.flushBytes = 4<<10, 1<<20
+	options.JournalFileBytes = 1 << 20
+	e, err := Open("sim", options)
+	require.NoError(t, err)
+	appended := make(chan struct{})
+	first := sync.OnceFunc(func() {
+		select {
+		case <-appended:
+		case <-time.After(10 * time.Second):
+			t.Error("the appends wait for the end of the checkpoint")
+		}
+	})
+	e.watch = &watchEach{Watch: e.watch, before: first}
+	// More than may be held, so that the last ones need a checkpoint.
+	for range 8 {
+		appendTo(t, e, strings.Repeat("x", 1000))
+	}
+	close(appended)
+	require.NoError(t, e.Close())
+}
+
+// A watchEach does something before each sync of all files.
+type watchEach struct {
+	vfs.Watch
+	before func()
+}
+
+func (w *watchEach) Sync() error {
+	w.before()
+	return w.Watch.Sync()
 }

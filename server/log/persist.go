@@ -14,7 +14,9 @@ import (
 const syncers = 8
 
 // persist makes segments durable: many with one sync of all files, else several at
-// a time. It goes on after an error, and returns all of them.
+// a time. It goes on after an error, and returns all of them. Appends that wait for
+// room in memory go on as it gets there, not when all is done: to make the files of
+// 10,000 new logs can take seconds.
 func (e *Engine) persist(list []*segment.Segment) error {
 	if len(list) >= e.options.syncAllFrom && e.watch != nil {
 		return e.persistAll(list)
@@ -23,6 +25,7 @@ func (e *Engine) persist(list []*segment.Segment) error {
 		var errs []error
 		for _, g := range list {
 			errs = append(errs, g.Persist())
+			e.tails.cleared()
 		}
 		return errors.Join(errs...)
 	}
@@ -38,6 +41,7 @@ func (e *Engine) persist(list []*segment.Segment) error {
 					errs = append(errs, err)
 					mu.Unlock()
 				}
+				e.tails.cleared()
 			}
 		})
 	}
@@ -59,6 +63,7 @@ func (e *Engine) persistAll(list []*segment.Segment) error {
 	var let []func()
 	for _, g := range list {
 		done, err := g.FlushAndLet()
+		e.tails.cleared()
 		if err != nil {
 			errs = append(errs, err)
 			continue
