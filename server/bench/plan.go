@@ -28,6 +28,7 @@ type results struct {
 	openings []growth.Opening
 	small    *growth.Small
 	grown    []growth.Size
+	beside   []growth.Beside
 
 	following []wire.Following
 	first     *wire.First
@@ -86,6 +87,7 @@ func plan(o *options) []cell {
 	p.curves()
 	p.many()
 	p.beside()
+	p.checkpoints()
 	p.reads()
 	p.growth()
 	p.calls()

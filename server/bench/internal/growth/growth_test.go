@@ -62,3 +62,22 @@ func TestMeasureSizes(t *testing.T) {
 	_, err = growth.MeasureSizes(ctx, dir, sizes, 1, time.Millisecond)
 	assert.ErrorIs(t, err, context.Canceled)
 }
+
+// Goal: appends are told apart by whether a checkpoint was made beside them.
+func TestMeasureBeside(t *testing.T) {
+	dir := t.TempDir()
+	b, err := growth.MeasureBeside(t.Context(), dir, 10, 32<<10, 1)
+	require.NoError(t, err)
+	require.Len(t, b.Rounds, 1)
+	r := b.Rounds[0]
+	for _, w := range []growth.Waits{r.First, r.During} {
+		assert.Positive(t, w.Calls)
+		assert.Positive(t, w.P50)
+		assert.LessOrEqual(t, w.P50, w.P99)
+		assert.LessOrEqual(t, w.P99, w.Longest)
+	}
+	assert.Positive(t, r.Share)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
