@@ -146,16 +146,22 @@ func goldenOptions(fs *vfstest.Mem) Options {
 	return o
 }
 
-// writeGolden writes the directories of today's format.
-func writeGolden(t *testing.T) {
+// A goldenState is a data directory, and what it holds.
+type goldenState struct {
+	name string
+	fs   *vfstest.Mem
+	want goldenContent
+}
+
+// goldenStates makes the directories with today's code, always the same bytes.
+func goldenStates(t *testing.T) (list []goldenState) {
 	fsys := vfstest.NewMem()
 	e, err := Open("mem", goldenOptions(fsys))
 	require.NoError(t, err)
 	g := &goldenWriter{t: t, e: e, content: goldenContent{Logs: map[string]goldenLog{}}, rng: rand.New(rand.NewPCG(7, 8))}
 	g.fill()
-	require.NoError(t, os.MkdirAll(goldenDir, 0o755))
 	require.NoError(t, e.committer.journal.Seal(&e.committer.group))
-	packGolden(t, "v1-killed", fsys.CrashKeepNone(), g.expect())
+	list = append(list, goldenState{"v1-killed", fsys.CrashKeepNone(), g.expect()})
 
 	// A power cut in the middle of a group: its records are not there.
 	want := g.expect()
@@ -174,113 +180,44 @@ func writeGolden(t *testing.T) {
 	})
 	g.add("", "", 8)
 	fsys.SetHook(nil)
-	packGolden(t, "v1-torn", torn.CrashKeepNone(), want)
+	list = append(list, goldenState{"v1-torn", torn.CrashKeepNone(), want})
 
 	want = g.expect()
 	require.NoError(t, e.Close())
-	packGolden(t, "v1-stopped", fsys.CrashKeepNone(), want)
+	return append(list, goldenState{"v1-stopped", fsys.CrashKeepNone(), want})
 }
 
-type goldenWriter struct {
-	t       *testing.T
-	e       *Engine
-	rng     *rand.Rand
-	content goldenContent
-	last    map[string]map[string]goldenID
-	next    map[string]uint64 // sequences
-}
-
-// fill writes all that the format has: records with and without headers, empty
-// and large, batches, producers, several segments and checkpoints, settings,
-// trims, seals, deletes, and a log that took the name of a deleted one.
-func (g *goldenWriter) fill() {
-	ctx := context.Background()
-	g.last, g.next = map[string]map[string]goldenID{}, map[string]uint64{}
-	put := func(name string, change commitlog.Change) {
-		_, _, err := g.e.Put(ctx, name, change)
-		require.NoError(g.t, err)
-	}
-	yes := true
-	put("orders/eu", commitlog.Change{Retention: &commitlog.Retention{MaxAge: 1 << 40 * time.Nanosecond * 1000, MaxBytes: 1 << 30}})
-	put("trimmed", commitlog.Change{})
-	put("sealed", commitlog.Change{})
-	put("again", commitlog.Change{})
-	put("empty", commitlog.Change{})
-	put("gone", commitlog.Change{})
-	for i := range 60 {
-		g.add("", "", 1+i%4)
-		g.add("orders/eu", []string{"p1", "p2"}[i%2], 1+i%3)
-		for _, name := range []string{"trimmed", "sealed", "again", "gone"} {
-			if g.rng.IntN(2) == 0 {
-				g.add(name, "", 1)
-			}
+// writeGolden writes the directories that are not there yet: those that are stay
+// for ever.
+func writeGolden(t *testing.T) {
+	require.NoError(t, os.MkdirAll(goldenDir, 0o755))
+	for _, s := range goldenStates(t) {
+		if _, err := os.Stat(goldenArchive(s.name)); errors.Is(err, fs.ErrNotExist) {
+			packGolden(t, s)
 		}
-		if i%25 == 24 {
-			require.NoError(g.t, g.e.checkpoint())
-		}
-		if i == 40 {
-			require.NoError(g.t, g.e.Delete(ctx, "again"))
-			put("again", commitlog.Change{})
-		}
-	}
-	trimmed := g.e.named("trimmed")
-	_, err := trimmed.Trim(ctx, trimmed.Bounds().Next/2)
-	require.NoError(g.t, err)
-	put("sealed", commitlog.Change{Sealed: &yes})
-	require.NoError(g.t, g.e.Delete(ctx, "gone"))
-	g.add("", "", 3)
-	g.add("orders/eu", "p1", 2)
-}
-
-// add appends a batch.
-func (g *goldenWriter) add(name, producer string, records int) {
-	b := commitlog.Batch{}
-	for i := range records {
-		r := commitlog.Record{Value: make([]byte, []int{0, 1, 30, 100, 500, 1500}[g.rng.IntN(6)])}
-		for k := range r.Value {
-			r.Value[k] = byte('a' + (k+i)%26)
-		}
-		for range g.rng.IntN(3) {
-			r.Headers = append(r.Headers, commitlog.Header{Name: "trace", Value: []byte{0, 0xff, byte(i)}})
-		}
-		b.Records = append(b.Records, r)
-	}
-	if producer != "" {
-		b.Producer = &commitlog.Producer{ID: producer, Epoch: 3, Sequence: g.next[producer]}
-		g.next[producer]++
-	}
-	acks, err := g.e.named(name).Append(context.Background(), b)
-	require.NoError(g.t, err)
-	if producer != "" {
-		ack := acks[0]
-		ack.Duplicate = true
-		if g.last[name] == nil {
-			g.last[name] = map[string]goldenID{}
-		}
-		g.last[name][producer] = goldenID{Epoch: 3, Sequence: b.Producer.Sequence, Records: b.Records, Ack: ack}
 	}
 }
 
-// expect is what the engine holds now.
-func (g *goldenWriter) expect() goldenContent {
-	want := goldenContent{Logs: map[string]goldenLog{}}
-	for _, name := range g.e.sortedNames() {
-		l := g.e.named(name)
-		info, err := l.Info(context.Background())
-		require.NoError(g.t, err)
-		want.Logs[name] = goldenLog{
-			First: info.First, Next: info.Next, Sealed: info.Sealed, MaxAge: info.Retention.MaxAge, MaxBytes: info.Retention.MaxBytes,
-			Records: allRecords(g.t, l), Producers: maps.Clone(g.last[name]),
+func goldenArchive(name string) string { return filepath.Join(goldenDir, name+".tar.gz") }
+
+// What today's code writes is, byte for byte, what it wrote when the format was
+// frozen.
+func TestWhatIsWrittenIsStillVersion1(t *testing.T) {
+	for _, s := range goldenStates(t) {
+		files, _ := readGolden(t, goldenArchive(s.name))
+		today := contents(t, s.fs)
+		require.Equal(t, slices.Sorted(maps.Keys(files)), slices.Sorted(maps.Keys(today)), s.name)
+		for name, b := range today {
+			require.True(t, bytes.Equal(files[name], b), "%s: %s is not what it was", s.name, name)
 		}
 	}
-	return want
 }
 
-func packGolden(t *testing.T, name string, fsys *vfstest.Mem, want goldenContent) {
-	expect, err := json.MarshalIndent(want, "", " ")
+func packGolden(t *testing.T, s goldenState) {
+	expect, err := json.MarshalIndent(s.want, "", " ")
 	require.NoError(t, err)
 	files := map[string][]byte{goldenExpect: expect}
-	for n, b := range contents(t, fsys) {
+	for n, b := range contents(t, s.fs) {
 		files["data/"+n] = b
 	}
 	var packed bytes.Buffer
@@ -294,11 +231,23 @@ func packGolden(t *testing.T, name string, fsys *vfstest.Mem, want goldenContent
 	}
 	require.NoError(t, errors.Join(w.Close(), z.Close()))
 	require.Less(t, packed.Len(), 64<<10, "small enough for a repository")
-	require.NoError(t, os.WriteFile(filepath.Join(goldenDir, name+".tar.gz"), packed.Bytes(), 0o644))
+	require.NoError(t, os.WriteFile(goldenArchive(s.name), packed.Bytes(), 0o644))
 }
 
 // unpackGolden makes the directory of an archive, and tells what it has to hold.
-func unpackGolden(t *testing.T, archive, dir string) (want goldenContent) {
+func unpackGolden(t *testing.T, archive, dir string) goldenContent {
+	t.Helper()
+	files, want := readGolden(t, archive)
+	for name, b := range files {
+		name = filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
+		require.NoError(t, os.WriteFile(name, b, 0o600))
+	}
+	return want
+}
+
+// readGolden returns the files of an archive's directory, and what it has to hold.
+func readGolden(t *testing.T, archive string) (files map[string][]byte, want goldenContent) {
 	t.Helper()
 	f, err := os.Open(archive)
 	require.NoError(t, err)
@@ -306,11 +255,12 @@ func unpackGolden(t *testing.T, archive, dir string) (want goldenContent) {
 	z, err := gzip.NewReader(f)
 	require.NoError(t, err)
 	r := tar.NewReader(z)
+	files = map[string][]byte{}
 	for {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			require.NotEmpty(t, want.Logs)
-			return want
+			return files, want
 		}
 		require.NoError(t, err)
 		b, err := io.ReadAll(r)
@@ -321,9 +271,7 @@ func unpackGolden(t *testing.T, archive, dir string) (want goldenContent) {
 		}
 		name, ours := strings.CutPrefix(h.Name, "data/")
 		require.True(t, ours && fs.ValidPath(name), "%s", h.Name)
-		name = filepath.Join(dir, name)
-		require.NoError(t, os.MkdirAll(filepath.Dir(name), 0o700))
-		require.NoError(t, os.WriteFile(name, b, 0o600))
+		files[name] = b
 	}
 }
 
