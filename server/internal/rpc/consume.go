@@ -55,7 +55,7 @@ func (f *following) follow(ctx context.Context) (err error) {
 	if err := f.begin(ctx, f.log); err != nil {
 		return err
 	}
-	for f.next < f.until {
+	for !f.over() {
 		tail, err := f.step(ctx)
 		if trimmed(err) && f.relative() { // between begin and step
 			if err := f.begin(ctx, f.log); err != nil {
@@ -70,7 +70,7 @@ func (f *following) follow(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if !tail || f.next == f.until {
+		if !tail || f.over() {
 			continue
 		}
 		if err := f.stand(); err != nil {

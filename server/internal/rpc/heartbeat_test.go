@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -61,6 +62,32 @@ func TestHeartbeat(t *testing.T) {
 		for _, stream := range []logv1connect.LogConsumeStreamClientStream{fresh, beyond, history} {
 			require.NoError(t, stream.Close())
 		}
+	})
+}
+
+// Goal: the highest offset there is, is waited for like any that is not there yet,
+// in every dialect: what is appended meanwhile is not sent, and nothing ends.
+func TestTheHighestOffsetIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	eachDialect(t, false, func(t *testing.T, d dialect) {
+		s := newServer(t, rpc.Options{Limits: rpc.Limits{MinHeartbeat: time.Millisecond}}, nil)
+		s.fill(t, "a")
+		stream, err := s.client(t, d).ConsumeStream(ctxWithPatience(t), &logv1.ConsumeRequest{
+			Offset: math.MaxUint64, Heartbeat: durationpb.New(20 * time.Millisecond),
+		})
+		require.NoError(t, err)
+		requireBeat(t, stream, 1)
+		s.fill(t, "b")
+		for behind := 0; behind < 2; { // beats of before the append may come first
+			res, err := stream.Receive()
+			require.NoError(t, err)
+			require.Nil(t, res.GetRecord())
+			require.Empty(t, res.GetRecords())
+			if res.GetNextOffset() == 2 {
+				behind++
+			}
+		}
+		require.NoError(t, stream.Close())
 	})
 }
 

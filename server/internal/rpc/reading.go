@@ -23,8 +23,12 @@ type reading struct {
 	begun    bool       // next is known, and has been read or waited for
 }
 
-// noEnd is above every offset that a record can have.
+// noEnd is above every offset that a record can have. A reading from there waits
+// for ever, as from any offset that is not there yet.
 const noEnd = ^uint64(0)
+
+// over says whether all is read that was asked for.
+func (r *reading) over() bool { return r.next >= r.until && r.until != noEnd }
 
 // newReading judges a request's form, before anything is known of the log.
 func newReading(req *logv1.ConsumeRequest, limits Limits) (reading, error) {
