@@ -75,6 +75,8 @@ python := $(shell command -v python3)
 node_packages := $(if $(node),sdk/typescript/node_modules/.built $(addsuffix /node_modules/.stamp,examples/grpc-node examples/typescript))
 python_packages := $(if $(python),$(addsuffix /.venv/.stamp,sdk/python examples/grpc-python examples/python))
 packages := $(node_packages) $(python_packages)
+# Of them, what the SDKs' own programs need.
+sdk_packages := $(filter sdk/%,$(packages))
 
 %/node_modules/.stamp: %/package-lock.json
 	@echo "packages: installing into $*/node_modules"
@@ -178,8 +180,11 @@ deep-sums: ## what the ledger of deep has so far, against the goals
 	@go run ./server/torture/deep -sums
 
 .PHONY: bench
-bench: build ## measure engine and server against their peers on this machine; ARGS="-quick" or ARGS="-rows G3,G4"
-	@$(alone) server/bench build -o $(CURDIR)/.bin/bench .
+bench: build $(sdk_packages) ## measure engine, server and SDKs against their peers on this machine; ARGS="-quick" or ARGS="-rows G3,SDK"
+	@if [ -e sdk/typescript/node_modules/.built ]; then
+		npm --prefix sdk/typescript run --silent build:bench
+	fi
+	$(alone) server/bench build -o $(CURDIR)/.bin/bench .
 	.bin/bench $(ARGS)
 
 .PHONY: realinput

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/proglog/proglog/server/bench/internal/sdks"
 )
 
 // errUsage reports arguments that cannot be; what is wrong was already said.
@@ -22,6 +24,7 @@ type options struct {
 	run      *regexp.Regexp
 	rows     map[string]bool // goals; none: all cells
 	bin      string          // our server
+	places   sdks.Places
 	quick    bool
 	list     bool
 	dir      string
@@ -65,8 +68,10 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.IntVar(&o.rounds, "rounds", 0, fmt.Sprintf("how many times each entrant runs (default %d, with -quick %d)", fullRounds, quickRounds))
 	f.DurationVar(&o.time, "time", 0, fmt.Sprintf("how long a run takes (default %s, with -quick %s); over the wire %d times that", fullTime, quickTime, wireTimes))
 	f.StringVar(&pattern, "run", "", "run only cells whose name matches this `regexp`")
-	f.StringVar(&ids, "rows", "", "run only cells that these `goals` need, such as G3,G4")
+	f.StringVar(&ids, "rows", "", "run only cells that these `goals` need, such as G3,G4 or SDK")
 	f.StringVar(&o.bin, "bin", defaultBin(), "our server, a `file` that make build has made")
+	f.StringVar(&o.places.SDKs, "sdks", "sdk", "the `folder` with the sources of the SDKs, built as make bench builds them")
+	f.StringVar(&o.places.Python, "python", defaultPython(), "the interpreter `file` that has what sdk/python needs")
 	f.BoolVar(&o.quick, "quick", false, "run only the cells that matter most, for some minutes")
 	f.BoolVar(&o.list, "list", false, "list the names of the cells and do nothing else")
 	f.StringVar(&o.dir, "dir", ".", "where to make the `directory` for data; it must be on the disk that is to be measured")
@@ -111,12 +116,20 @@ func defaultBin() string {
 	return "bin/proglog"
 }
 
+// defaultPython is the interpreter of the SDK's virtual environment where make puts it.
+func defaultPython() string {
+	if python := os.Getenv("PROGLOG_PYTHON"); python != "" {
+		return python
+	}
+	return "sdk/python/.venv/bin/python"
+}
+
 // rowSet takes a list of goals apart; nil if it is none.
 func rowSet(ids string) map[string]bool {
 	set := map[string]bool{}
 	for id := range strings.SplitSeq(ids, ",") {
 		id = strings.TrimSpace(id)
-		if !regexp.MustCompile(`^G[0-9]+s?$`).MatchString(id) {
+		if !regexp.MustCompile(`^(G[0-9]+s?|SDK)$`).MatchString(id) {
 			return nil
 		}
 		set[id] = true

@@ -31,7 +31,7 @@ func (g goal) reached() bool {
 
 // judge compares the results with the goals, in their order.
 func judge(r *results) []goal {
-	return slices.Concat(judgeEngine(r), judgeOne(r), judgeCalls(r), judgePumps(r), judgeStreams(r), judgeFollowing(r), judgeReads(r), judgeMany(r), judgeCheckpoints(r), judgeGrowth(r), judgeFirst(r))
+	return slices.Concat(judgeEngine(r), judgeOne(r), judgeCalls(r), judgePumps(r), judgeStreams(r), judgeFollowing(r), judgeReads(r), judgeMany(r), judgeCheckpoints(r), judgeGrowth(r), judgeFirst(r), judgeSDKs(r))
 }
 
 // judgeOne is G2: a single writer beside a bare loop on prepared space, the

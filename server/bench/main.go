@@ -4,6 +4,7 @@
 //	make bench                        everything, about half an hour
 //	make bench ARGS="-quick"          the cells that matter most, some minutes
 //	make bench ARGS="-rows G3,G4"     what these goals need
+//	make bench ARGS="-rows SDK"       each SDK beside the stock clients of its language
 //
 // Figures of one machine at one time say little. Ratios of peers that took turns
 // say more, so that is what the goals are about. Every run reads back what was
@@ -11,7 +12,8 @@
 //
 // Servers are processes of their own, reached over loopback through the clients
 // they come with. Those that no module brings, Redis and Kafka, are measured where
-// they are installed, and otherwise told as SKIP.
+// they are installed, and otherwise told as SKIP, and so are the SDKs of languages
+// whose tools are not there.
 package main
 
 import (

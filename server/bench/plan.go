@@ -94,6 +94,7 @@ func plan(o *options) []cell {
 	p.pumps()
 	p.streams()
 	p.idle()
+	p.sdks()
 	return p.cells
 }
 

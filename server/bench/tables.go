@@ -32,6 +32,7 @@ func sections(r *results, facts []string) []report.Section {
 		wireTable(r, groupPump, "A pipelined producer", "One producer, 4,096 records in flight; a latency is from a record's hand-over to its ack, so most of it is the queue; one of more than 4.3 s counts as 4.3 s."),
 		wireTable(r, groupStream, "A consumer from the first record on", "One consumer reads a whole log, again and again."),
 		followTable(r),
+		sdkTable(r),
 	}
 	return full(all)
 }

@@ -1,98 +1,93 @@
-// Measures the SDK against a client that connect-node makes of the same contract
-// without further ado: a record to a message, through the generated types. Both speak
-// to the server that PROGLOG_BIN names, which this starts.
-//
-//     npm run bench
-import { createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
-import { Log } from "../src/gen/log/v1/log_pb.js";
-import { Client } from "../src/index.js";
-import { startServer } from "../test/server.js";
+// The TypeScript program of the bench, which measures each SDK beside the stock clients
+// of its language. It is told on its input what to do; `npm run bench` starts the bench.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { clients, type Contestant } from "./clients.js";
+import { type Answer, type Ask, serve } from "./talk.js";
 
-const records = Number(process.env["RECORDS"] ?? 300_000);
-const rounds = Number(process.env["ROUNDS"] ?? 3);
-const value = new Uint8Array(100).fill(120);
-
-/** Runs one way of doing something, and tells how many records a second it did. */
-async function rate(n: number, run: () => Promise<void>): Promise<{ wall: number; cpu: number }> {
-  const started = performance.now();
-  const cpu = process.cpuUsage();
-  await run();
-  const wall = (performance.now() - started) / 1000;
-  const { user, system } = process.cpuUsage(cpu);
-  return { wall: n / wall, cpu: n / ((user + system) / 1e6) };
-}
-
-async function sdkProduce(address: string): Promise<void> {
-  const client = new Client(address);
-  const producer = client.producer();
-  for (let i = 0; i < records; i++) await producer.send(value);
-  await producer.close();
-  await client.close();
-}
-
-async function sdkFollow(address: string): Promise<void> {
-  const client = new Client(address);
-  let n = 0;
-  let bytes = 0;
-  for await (const record of client.follow({ from: 0n })) {
-    bytes += record.value.length;
-    if (++n === records) break;
-  }
-  if (bytes !== records * value.length) throw new Error(`${bytes} bytes came`);
-  await client.close();
-}
-
-const stock = (address: string) =>
-  createClient(Log, createConnectTransport({ baseUrl: address, httpVersion: "2" }));
-
-async function stockProduce(address: string, n: number): Promise<void> {
-  async function* requests() {
-    for (let i = 0; i < n; i++) yield { record: { value } };
-  }
-  let acks = 0;
-  for await (const _ of stock(address).produceStream(requests())) acks++;
-  if (acks !== n) throw new Error(`${acks} acknowledgements came`);
-}
-
-async function stockFollow(address: string): Promise<void> {
-  const signal = new AbortController();
-  let n = 0;
-  for await (const r of stock(address).consumeStream({}, { signal: signal.signal })) {
-    if (r.record?.value.length !== value.length) throw new Error("no record came");
-    if (++n === records) break;
-  }
-  signal.abort();
-}
-
-const few = Math.ceil(records / 10);
-const ways: [string, number, (address: string) => Promise<void>][] = [
-  ["produce, SDK producer", records, sdkProduce],
-  ["produce, stock stream", few, (address) => stockProduce(address, few)],
-  ["follow, SDK", records, sdkFollow],
-  ["follow, stock stream", records, stockFollow],
-];
-const results = new Map<string, { wall: number; cpu: number }[]>();
-for (let round = 0; round < rounds; round++) {
-  const server = await startServer(process.env["PROGLOG_BIN"] ?? "");
+/** Does what is asked, with a client of its own. */
+async function run(ask: Ask): Promise<Answer> {
+  const { client, address, log, count } = ask;
+  const make = clients.get(client);
+  if (make === undefined) throw new Error(`there is no client ${client}`);
+  const contestant = make(address, log);
   try {
-    for (const [name, n, run] of ways) {
-      const all = results.get(name) ?? [];
-      all.push(await rate(n, () => run(server.address)));
-      results.set(name, all);
-    }
+    const job = prepare(contestant, ask);
+    await contestant.warm();
+    globalThis.gc?.(); // nobody pays for what another left behind
+    const cpu = process.cpuUsage();
+    const began = performance.now();
+    await job();
+    const seconds = (performance.now() - began) / 1000;
+    const { user, system } = process.cpuUsage(cpu);
+    return { records: count, seconds, cpu: (user + system) / 1e6 };
   } finally {
-    await server.stop();
+    await contestant.close();
   }
 }
-console.log(
-  `node ${process.version}, values of ${value.length} bytes, medians of ${rounds} rounds`,
-);
-for (const [name, all] of results) {
-  const median = (by: "wall" | "cpu"): number =>
-    all.map((r) => r[by]).sort((a, b) => a - b)[Math.floor(all.length / 2)]!;
-  const k = (n: number): string => `${(n / 1000).toFixed(0)} k`;
-  console.log(
-    `${name.padEnd(24)} ${k(median("wall")).padStart(8)} records/s ${k(median("cpu")).padStart(8)} records per s of CPU`,
-  );
+
+/** Makes what is measured: it counts and checks what comes. */
+function prepare(contestant: Contestant, ask: Ask): () => Promise<void> {
+  const value = new Uint8Array(ask.value).fill(120);
+  switch (ask.path) {
+    case "unary":
+      return () => callers(ask, () => contestant.produce(value));
+    case "pipelined":
+      return async () => {
+        const acks = await contestant.pipeline(value, ask.count);
+        if (acks !== ask.count) throw new Error(`${acks} acks came, not ${ask.count}`);
+      };
+    case "consume":
+      return () =>
+        callers(ask, async (i) => {
+          const size = await contestant.consume(i);
+          if (size !== ask.value) throw new Error(`record ${i} has ${size} bytes`);
+        });
+    case "follow":
+      return async () => {
+        const size = await contestant.follow(ask.count);
+        if (size !== ask.count * ask.value) throw new Error(`${size} bytes came`);
+      };
+    default:
+      throw new Error(`there is no path ${String(ask.path)}`);
+  }
 }
+
+/** Does a job as often as is asked, so many at a time. */
+async function callers(ask: Ask, job: (i: number) => Promise<unknown>): Promise<void> {
+  let next = 0;
+  const caller = async (): Promise<void> => {
+    while (next < ask.count) await job(next++);
+  };
+  await Promise.all(Array.from({ length: ask.callers }, caller));
+}
+
+/** The version of a package that is installed, by the nearest package.json above its entry. */
+function version(name: string): string {
+  for (let dir = dirname(createRequire(import.meta.url).resolve(name)); ; dir = dirname(dir)) {
+    try {
+      const about = JSON.parse(readFileSync(join(dir, "package.json"), "utf8")) as {
+        name?: string;
+        version?: string;
+      };
+      if (about.name === name) return about.version ?? "unknown";
+    } catch {
+      // Not every folder has one.
+    }
+    if (dir === dirname(dir)) return "unknown";
+  }
+}
+
+const packages = ["@connectrpc/connect-node", "@bufbuild/protobuf"];
+await serve(
+  {
+    ready: true,
+    versions: Object.fromEntries([
+      ["node", process.version],
+      ...packages.map((name) => [name, version(name)] as const),
+    ]),
+    clients: [...clients.keys()],
+  },
+  run,
+);

@@ -1,6 +1,7 @@
 // Package child is what the bench runs in processes of their own: servers to
-// measure ours against. They are here, and not in the process that makes the load,
-// so that what a server uses is told from what its clients use.
+// measure ours against, and the Go program of the contest of SDKs. They are here, and
+// not in the process that makes the load, so that what a server uses is told from what
+// its clients use.
 package child
 
 import (
@@ -14,6 +15,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+
+	"github.com/proglog/proglog/server/bench/internal/goclients"
 )
 
 // A Config says what a child is to be.
@@ -32,6 +35,7 @@ const (
 	GRPC      = "grpc"      // log.v1 on a grpc-go server
 	Connect   = "connect"   // log.v1 on connect's own handlers
 	TCP       = "tcp"       // the same job without any protocol
+	Clients   = "clients"   // no server: sdk/go and stock clients, asked over stdin
 )
 
 // Stores behind a front.
@@ -86,6 +90,8 @@ func run(ctx context.Context, c Config) error {
 		return serveJetStream(ctx, c)
 	case GRPC, Connect, TCP:
 		return serveFront(ctx, c)
+	case Clients:
+		return goclients.Main(ctx, Version)
 	}
 	return fmt.Errorf("no child is a %q", c.Kind)
 }
