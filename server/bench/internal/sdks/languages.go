@@ -60,7 +60,13 @@ func (p Places) startPython(ctx context.Context) (*Program, error) {
 	if err := there("run make packages, or name the interpreter with -python", p.Python, script); err != nil {
 		return nil, err
 	}
-	return StartProgram(ctx, Python, exec.Command(p.Python, script))
+	source, err := filepath.Abs(filepath.Join(p.SDKs, "python", "src"))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(p.Python, script)
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+source) // its packages are installed, the SDK is not
+	return StartProgram(ctx, Python, cmd)
 }
 
 // there refuses when a file is missing, and says what to do.
