@@ -1,7 +1,7 @@
 // Command bench measures our engine and our server beside other ways to keep
 // records, on this machine and this disk, and compares the figures with the goals.
 //
-//	make bench                        everything, about half an hour
+//	make bench                        everything, more than half an hour
 //	make bench ARGS="-quick"          the cells that matter most, some minutes
 //	make bench ARGS="-rows G3,G4"     what these goals need
 //	make bench ARGS="-rows SDK"       each SDK beside the stock clients of its language
