@@ -60,12 +60,13 @@ ADMIN = "log.v1.Admin"
 
 def retry_read(retry: Retry, what: str, call: Call) -> Flow[bytes]:
     """Make a call until it succeeds, fails for good, or the attempts are used up."""
-    backoff = Backoff(retry)
+    backoff: Backoff | None = None  # mostly none is needed
     while True:
         try:
             response: bytes = yield call
             return response
         except ProglogError as error:
+            backoff = backoff or Backoff(retry)
             if fate(error) is Fate.FINAL or backoff.exhausted():
                 raise
             if not (yield Sleep(backoff.pause(), what, backoff.failed, error)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 from ._codec import decode_consumed, duration
 from ._consuming import MOST_RECORDS, NO_OFFSET, Bounds, Start, bounds, check_order, find_time
@@ -215,10 +216,15 @@ def named(flow: Flow[T]) -> Flow[T]:
     try:
         return (yield from flow)
     except ProglogError as error:
-        kind = typed(error)
-        if kind is error:
-            raise
-        raise kind from error
+        raise_typed(error)
+
+
+def raise_typed(error: ProglogError) -> NoReturn:
+    """Raise the error of a read as `typed` names it, where it is handled."""
+    kind = typed(error)
+    if kind is error:
+        raise
+    raise kind from error
 
 
 def no_life() -> ProglogError:

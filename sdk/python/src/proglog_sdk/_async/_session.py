@@ -86,7 +86,11 @@ class Session(SessionBase):
         attempt, finish = self.begin(call.method, call.log, call.number)
         left: float | None = None
         try:
-            metadata = self.metadata(attempt, await self._before(deadline, stop, self.token()))
+            if callable(self._token):
+                token = await self._before(deadline, stop, self.token())
+            else:
+                token = self._token or ""
+            metadata = self.metadata(attempt, token)
             left = remaining(deadline)
             calling = self.transport.call(
                 call.service,

@@ -22,9 +22,10 @@ from .._arguments import (
 )
 from .._config import TLS, AsyncTokenSource, client_config
 from .._consuming import consume, consume_batch
+from .._errors import ProglogError
 from .._flow import Flow, T
 from .._producing import produce_alone
-from .._reading import Reading, named
+from .._reading import Reading, raise_typed
 from .._types import (
     Ack,
     Batch,
@@ -100,7 +101,11 @@ class AsyncClient(AsyncLogCalls):
         await self.close()
 
     async def _run(self, flow: Flow[T], timeout: Seconds | None) -> T:
-        return await self._session.run(named(flow), checks.timeout("timeout", timeout))
+        limit = checks.timeout("timeout", timeout)
+        try:
+            return await self._session.run(flow, limit)
+        except ProglogError as error:
+            raise_typed(error)
 
     # Writing.
 

@@ -22,9 +22,10 @@ from .._arguments import (
 )
 from .._config import TLS, TokenSource, client_config
 from .._consuming import consume, consume_batch
+from .._errors import ProglogError
 from .._flow import Flow, T
 from .._producing import produce_alone
-from .._reading import Reading, named
+from .._reading import Reading, raise_typed
 from .._types import (
     Ack,
     Batch,
@@ -99,7 +100,11 @@ class Client(LogCalls):
         self.close()
 
     def _run(self, flow: Flow[T], timeout: Seconds | None) -> T:
-        return self._session.run(named(flow), checks.timeout("timeout", timeout))
+        limit = checks.timeout("timeout", timeout)
+        try:
+            return self._session.run(flow, limit)
+        except ProglogError as error:
+            raise_typed(error)
 
     # Writing.
 
