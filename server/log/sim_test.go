@@ -70,6 +70,7 @@ type simLog struct {
 	acked   [][]byte // of this life of the log
 	pending []sent   // under way, in the order of their offsets
 	made    bool     // its creation was acked
+	maybe   bool     // the outcome of a creation was open
 	sealed  bool     // that was acked
 
 	trim     uint64 // a trim under way, to this offset
