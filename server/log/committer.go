@@ -3,6 +3,7 @@ package log
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,9 +79,13 @@ func (c *committer) run() {
 	}
 }
 
-// drain commits until the queue is empty.
+// drain commits until the queue is empty. After a group it lets those run who were
+// just answered. Otherwise, beside a goroutine that is in short system calls all
+// the time, as a checkpoint's is, it finds one caller in the queue again and again
+// while the others wait for a processor until the scheduler's 10 ms are over: on
+// two cores the median group was of 1 instead of 120, and half as many were acked.
 func (c *committer) drain() {
-	for {
+	for ; ; runtime.Gosched() {
 		c.mu.Lock()
 		if len(c.queue) == 0 {
 			c.busy = false
