@@ -1,6 +1,7 @@
 package proglog
 
 import (
+	"net"
 	"net/http"
 	"time"
 )
@@ -39,3 +40,9 @@ func (p *Producer) WaitingSenders() int {
 	defer p.mu.Unlock()
 	return p.queued
 }
+
+// Gather puts a layer over a connection that sends what is written together.
+func Gather(conn net.Conn) net.Conn { return gather(conn) }
+
+// GatherBytes is how much that layer holds.
+const GatherBytes = gatherBytes

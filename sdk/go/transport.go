@@ -1,6 +1,7 @@
 package proglog
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net"
@@ -31,7 +32,14 @@ const (
 
 // dialer makes the connections of a transport.
 func dialer() dialFunc {
-	return (&net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}).DialContext
+	dial := (&net.Dialer{Timeout: dialTimeout, KeepAlive: pingAfter}).DialContext
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return gather(conn), nil
+	}
 }
 
 // newTransport makes the HTTP transport: plaintext HTTP/2 by prior knowledge for
