@@ -91,6 +91,7 @@ func plan(o *options) []cell {
 	p.reads()
 	p.growth()
 	p.calls()
+	p.parts()
 	p.pumps()
 	p.streams()
 	p.idle()

@@ -29,6 +29,7 @@ func sections(r *results, facts []string) []report.Section {
 		readTable(r),
 		sizeTable(r),
 		wireTable(r, groupCall, "Calls over the wire", "Callers append one record to a call and wait for its ack. Servers are processes of their own; the bench's own CPU is that of their client, and of the harness. \"rounds differ\" and \"spread\" are the largest divided by the smallest."),
+		partsTable(r),
 		wireTable(r, groupPump, "A pipelined producer", "One producer, 4,096 records in flight; a latency is from a record's hand-over to its ack, so most of it is the queue; one of more than 4.3 s counts as 4.3 s."),
 		wireTable(r, groupStream, "A consumer from the first record on", "One consumer reads a whole log, again and again."),
 		followTable(r),

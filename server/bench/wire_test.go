@@ -37,11 +37,11 @@ func binary(t *testing.T) string {
 // report, which is as it should be: the bench needs none of them.
 func TestRowsOverTheWire(t *testing.T) {
 	dir := t.TempDir()
-	o := smallest(dir, `^(stores/.*|call/writers=256/.*|pump/.*|stream/.*|idle/.*)$`)
+	o := smallest(dir, `^(stores/.*|call/writers=256/.*|parts/.*|pump/.*|stream/.*|idle/.*)$`)
 	o.bin = binary(t)
 	r, err := runCells(context.Background(), o.choose(plan(o)), dir, &bytes.Buffer{})
 	require.NoError(t, err)
-	assert.Len(t, r.contests, 6)
+	assert.Len(t, r.contests, 7)
 	for _, c := range r.contests {
 		for _, outcome := range c.outcomes {
 			if outcome.Unavailable != "" {
@@ -62,6 +62,14 @@ func TestRowsOverTheWire(t *testing.T) {
 	assert.Greater(t, r.first.BinaryBytes, int64(1<<20))
 	assert.Greater(t, r.first.Resident, int64(1<<20))
 	assert.Less(t, r.first.Listening, r.first.Answer)
+
+	taken := partsTable(r)
+	require.Len(t, taken.Rows, 8)
+	for _, row := range taken.Rows {
+		if !strings.HasPrefix(row[0], "+") { // a difference may be below zero
+			assert.Regexp(t, `^[0-9.]+$`, row[1], row[0])
+		}
+	}
 
 	judged := map[string]bool{}
 	for _, row := range goalTable(r).Rows {

@@ -35,6 +35,7 @@ const (
 	GRPC      = "grpc"      // log.v1 on a grpc-go server
 	Connect   = "connect"   // log.v1 on connect's own handlers
 	TCP       = "tcp"       // the same job without any protocol
+	HTTP      = "http"      // the unary calls of log.v1 on net/http alone
 	Clients   = "clients"   // no server: sdk/go and stock clients, asked over stdin
 )
 
@@ -88,7 +89,7 @@ func run(ctx context.Context, c Config) error {
 	switch c.Kind {
 	case JetStream:
 		return serveJetStream(ctx, c)
-	case GRPC, Connect, TCP:
+	case GRPC, Connect, TCP, HTTP:
 		return serveFront(ctx, c)
 	case Clients:
 		return goclients.Main(ctx, Version)
@@ -108,6 +109,8 @@ func serveFront(ctx context.Context, c Config) (err error) {
 		return serveGRPC(ctx, store)
 	case Connect:
 		return serveConnect(ctx, store)
+	case HTTP:
+		return serveHTTP(ctx, store)
 	}
 	return serveTCP(ctx, store)
 }

@@ -9,6 +9,7 @@ const (
 	NameGRPCMemory    = "grpc-go memory"
 	NameConnect       = "connect"
 	NameConnectMemory = "connect memory"
+	NameLayerHTTP     = "net/http memory"
 	NameTCP           = "raw TCP"
 	NameJetAlways     = "JetStream always"
 	NameJetDefault    = "JetStream default"
@@ -17,4 +18,7 @@ const (
 	NameRedisEverysec = "Redis everysec"
 	NameKafkaAlways   = "Kafka always"
 	NameKafkaDefault  = "Kafka default"
+
+	NameLayerConnect       = "connect handlers"
+	NameLayerConnectMemory = "connect handlers memory"
 )
