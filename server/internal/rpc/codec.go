@@ -16,8 +16,8 @@ func protocolOptions(l Limits, messageBytes int) []connecthttp.Option {
 	parts := partCount{l.Batch}
 	return []connecthttp.Option{
 		connecthttp.WithCodecs(
-			countingCodec{connectproto.NewBinaryCodec(), parts.binary},
-			countingCodec{newJSONCodec(), parts.json},
+			countingCodec{connectproto.NewBinaryCodec(), parts.binary, decodeRecords},
+			countingCodec{newJSONCodec(), parts.json, nil},
 		),
 		connecthttp.WithCompressors(connectgzip.New()),
 		connecthttp.WithCompressMinBytes(l.CompressBytes),

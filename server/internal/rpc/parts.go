@@ -18,12 +18,14 @@ import (
 // until the records are counted.
 type countingCodec struct {
 	connect.StableCodec
-	count func(data []byte) error
+	count   func(data []byte) error
+	records func(data []byte) (records []*logv1.Record, rest []byte, ok bool) // nil, or [decodeRecords]
 }
 
 // UnmarshalRead implements [connect.Codec].
 func (c countingCodec) UnmarshalRead(ctx context.Context, src io.Reader, msg any) error {
-	if _, ok := msg.(*logv1.ProduceRequest); !ok {
+	req, ok := msg.(*logv1.ProduceRequest)
+	if !ok {
 		return c.StableCodec.UnmarshalRead(ctx, src, msg)
 	}
 	buf, ok := src.(*bytes.Buffer) // what the protocol library hands over
@@ -35,6 +37,15 @@ func (c countingCodec) UnmarshalRead(ctx context.Context, src io.Reader, msg any
 	}
 	if err := c.count(buf.Bytes()); err != nil {
 		return err
+	}
+	if c.records != nil {
+		if records, rest, ok := c.records(buf.Bytes()); ok {
+			if err := c.StableCodec.UnmarshalRead(ctx, bytes.NewBuffer(rest), msg); err != nil {
+				return err
+			}
+			req.Records = records
+			return nil
+		}
 	}
 	return c.StableCodec.UnmarshalRead(ctx, buf, msg)
 }
