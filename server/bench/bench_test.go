@@ -22,7 +22,7 @@ import (
 func smallest(dir, cells string) *options {
 	return &options{
 		rounds: 1, time: 2 * time.Millisecond, run: regexp.MustCompile(cells), dir: dir,
-		sizes: sizes{logs: 20, read: 1 << 20, stream: 2000, segments: [2]int{2, 6}, growth: 8 << 20, followers: 40, window: 128},
+		sizes: sizes{logs: 20, read: 1 << 20, stream: 2000, segments: []int{2, 6}, growth: 8 << 20, followers: []int{10, 40}, window: 128},
 	}
 }
 

@@ -37,13 +37,13 @@ type options struct {
 // sizes say how large the large things are. They are no flags: figures of other
 // sizes would not be comparable.
 type sizes struct {
-	logs     int    // that one server should carry without effort
-	read     int64  // bytes of values to read: they stay in the page cache
-	stream   int    // records of a log that a server sends
-	segments [2]int // few and many
-	growth   int64  // bytes of the largest log, unless that is more than half of the free disk
+	logs     int   // that one server should carry without effort
+	read     int64 // bytes of values to read: they stay in the page cache
+	stream   int   // records of a log that a server sends
+	segments []int // from few to many
+	growth   int64 // bytes of the largest log, unless that is more than half of the free disk
 
-	followers int // of one server, with nothing to get
+	followers []int // of one server, with nothing to get, from few to many
 	// rest is how long they have nothing to get before the server's memory is looked
 	// at again. Go's runtime collects by itself after two minutes at the latest.
 	rest   time.Duration
@@ -51,7 +51,7 @@ type sizes struct {
 }
 
 func fullSizes() sizes {
-	return sizes{logs: 10_000, read: 128 << 20, stream: 200_000, segments: [2]int{500, 4000}, growth: 32 << 30, followers: 10_000, rest: 150 * time.Second, window: 4096}
+	return sizes{logs: 10_000, read: 128 << 20, stream: 200_000, segments: []int{500, 1000, 2000, 4000}, growth: 32 << 30, followers: []int{100, 1000, 10_000}, rest: 150 * time.Second, window: 4096}
 }
 
 // What -rounds and -time are unless they are given.

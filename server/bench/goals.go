@@ -125,8 +125,8 @@ func (g *goal) beside(outcomes []measure.Outcome, a, b string, figure func(measu
 // judgeGrowth is what of G12, G13 and G14 concerns opening and the disk.
 func judgeGrowth(r *results) []goal {
 	perSegment := goal{id: "G12", what: "open, for each of many sealed segments, all else included", want: 20, atMost: true, show: microseconds, value: math.NaN()}
-	if len(r.openings) == 2 {
-		few, many := r.openings[0], r.openings[1]
+	if n := len(r.openings); n > 1 {
+		few, many := r.openings[0], r.openings[n-1]
 		perSegment.value = float64(many.Open) / float64(many.Segments) / float64(time.Microsecond)
 		perSegment.detail = fmt.Sprintf("%d in %s, %d in %s", few.Segments, round(few.Open), many.Segments, round(many.Open))
 	}

@@ -16,8 +16,12 @@ const mostIdle = 1
 // judgeFollowing is G10: many followers of a log at rest.
 func judgeFollowing(r *results) []goal {
 	var goals []goal
+	most := 0
 	for _, f := range r.following {
-		if f.Name != wire.FollowProglog || f.Unavailable != "" {
+		most = max(most, f.Followers)
+	}
+	for _, f := range r.following {
+		if f.Name != wire.FollowProglog || f.Unavailable != "" || f.Followers < most {
 			continue
 		}
 		what := fmt.Sprintf("%d idle followers: ", f.Followers)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/proglog/proglog/server/bench/internal/child"
 	"github.com/proglog/proglog/server/bench/internal/measure"
@@ -109,18 +110,15 @@ func wireSpace(servers, value int, bytes int64) int64 {
 func (p *planner) idle() {
 	const space = 2 * preparedBytes
 	p.add("idle/followers", rows("G10"), space, func(ctx context.Context, dir string, r *results) error {
-		for _, server := range []string{wire.FollowProglog, wire.FollowGRPC} {
-			own, err := os.MkdirTemp(dir, "follow-*")
-			if err != nil {
-				return err
+		for i, followers := range p.o.sizes.followers {
+			rest := time.Duration(0)
+			if i == len(p.o.sizes.followers)-1 {
+				rest = p.o.sizes.rest
 			}
-			f, err := wire.MeasureFollowing(ctx, own, server, p.o.bin, p.o.sizes.followers, p.o.rounds, idleTimes*p.o.time, p.o.sizes.rest)
-			if errors.Is(err, peer.ErrUnavailable) {
-				f.Unavailable, err = err.Error(), nil
-			}
-			r.following = append(r.following, f)
-			if err = errors.Join(err, os.RemoveAll(own)); err != nil {
-				return err
+			for _, server := range []string{wire.FollowProglog, wire.FollowGRPC} {
+				if err := p.follow(ctx, dir, r, server, followers, rest); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -133,6 +131,19 @@ func (p *planner) idle() {
 		r.first = &first
 		return err
 	})
+}
+
+func (p *planner) follow(ctx context.Context, dir string, r *results, server string, followers int, rest time.Duration) error {
+	own, err := os.MkdirTemp(dir, "follow-*")
+	if err != nil {
+		return err
+	}
+	f, err := wire.MeasureFollowing(ctx, own, server, p.o.bin, followers, p.o.rounds, idleTimes*p.o.time, rest)
+	if errors.Is(err, peer.ErrUnavailable) {
+		f.Unavailable, err = err.Error(), nil
+	}
+	r.following = append(r.following, f)
+	return errors.Join(err, os.RemoveAll(own))
 }
 
 // idleTimes is how much longer than a run of the engine idle servers are watched.

@@ -52,9 +52,9 @@ func TestRowsOverTheWire(t *testing.T) {
 			plausible(t, c.name, outcome)
 		}
 	}
-	require.Len(t, r.following, 2)
-	for _, f := range r.following {
-		assert.Equal(t, o.sizes.followers, f.Followers)
+	require.Len(t, r.following, 4)
+	for i, f := range r.following {
+		assert.Equal(t, o.sizes.followers[i/2], f.Followers)
 		require.Len(t, f.Reach, 1)
 		assert.Positive(t, f.Reach[0])
 		assert.Less(t, f.Idle, 1.0)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/proglog/proglog/server/bench/internal/measure"
 	"github.com/proglog/proglog/server/bench/internal/peer"
@@ -48,6 +49,48 @@ func writeFile(name string, write func(io.Writer) error) error {
 	return errors.Join(write(f), f.Close())
 }
 
+// growthCharts are the curves of what grows: a log, its segments, its followers.
+func growthCharts(r *results) []report.Chart {
+	size := []report.Curve{{Name: "appends"}, {Name: "random reads"}}
+	for _, g := range r.grown {
+		at := float64(g.Bytes) / (1 << 30)
+		size[0].Points = append(size[0].Points, report.Point{X: at, Y: measure.Median(g.AppendRaw)})
+		size[1].Points = append(size[1].Points, report.Point{X: at, Y: measure.Median(g.ReadRaw)})
+	}
+	segments := []report.Curve{{Name: "proglog"}}
+	for _, o := range r.openings {
+		segments[0].Points = append(segments[0].Points, report.Point{X: float64(o.Segments), Y: float64(o.Open) / float64(time.Millisecond)})
+	}
+	var memory, reach []report.Curve
+	index := map[string]int{}
+	for _, f := range r.following {
+		if f.Unavailable != "" {
+			continue
+		}
+		i, ok := index[f.Name]
+		if !ok {
+			i = len(memory)
+			index[f.Name] = i
+			memory, reach = append(memory, report.Curve{Name: f.Name}), append(reach, report.Curve{Name: f.Name})
+		}
+		at := float64(f.Followers)
+		memory[i].Points = append(memory[i].Points, report.Point{X: at, Y: f.Bytes * at / (1 << 20)})
+		reach[i].Points = append(reach[i].Points, report.Point{X: at, Y: measure.Median(each(f.Reach)) / float64(time.Millisecond)})
+	}
+	var drawn []report.Chart
+	for _, c := range []report.Chart{
+		{Title: "A log that grows: rate beside raw I/O at the same size", X: "GiB", Base: 2, Y: "ratio", Curves: size},
+		{Title: "Open: one log of sealed segments", X: "segments", Base: 2, Y: "ms", Curves: segments},
+		{Title: "Tails: server memory for idle followers, before a rest", X: "followers", Base: 10, Y: "MiB", Curves: memory},
+		{Title: "Tails: until one record has reached all", X: "followers", Base: 10, Y: "ms", Curves: reach},
+	} {
+		if len(c.Curves) > 0 && len(c.Curves[0].Points) > 0 {
+			drawn = append(drawn, c)
+		}
+	}
+	return drawn
+}
+
 // charts are the curves that were measured.
 func charts(r *results) []report.Chart {
 	writers := func(l peer.Load) float64 { return float64(l.Writers) }
@@ -63,7 +106,7 @@ func charts(r *results) []report.Chart {
 		{Title: "A consumer: server CPU per record", X: "bytes of a value", Base: 2, Y: "µs", Curves: curves(r, groupStream, value, measure.ServerCPU)},
 		{Title: "Number of logs: rate, 256 goroutines, 100 B", X: "logs", Base: 10, Y: "records/s", Curves: curves(r, groupLogs, logs, measure.Rate)},
 	}
-	var drawn []report.Chart
+	drawn := growthCharts(r)
 	for _, c := range all {
 		if len(c.Curves) > 0 {
 			drawn = append(drawn, c)
