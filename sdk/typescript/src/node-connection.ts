@@ -85,7 +85,6 @@ export function nodeConnection(base: URL, settings: Settings, options: NodeOptio
       userAgent,
       warn,
       close: () => agent.destroy(),
-      endsCalls: false, // a call that has no socket yet would open one
     };
   }
   const sessionManager = new Sessions(base, tlsOptions);
@@ -101,7 +100,6 @@ export function nodeConnection(base: URL, settings: Settings, options: NodeOptio
     renew: (life) => sessionManager.renew(life),
     warn,
     close: () => sessionManager.abort(),
-    endsCalls: true,
   };
 }
 

@@ -27,26 +27,14 @@ function onAbort(signal: AbortSignal, call: () => void): () => void {
  * It has to be ended, or the listeners stay on the signals.
  */
 export class Scope {
-  /** Made when somebody asks for the signal: it costs as much as half a call. */
-  #controller: AbortController | undefined;
+  readonly #controller = new AbortController();
   readonly #cleanup: (() => void)[] = [];
-  readonly #waiting = new Set<() => void>();
   /** When the deadline is, by performance.now(); undefined: there is none. */
   readonly deadline: number | undefined;
-  /** Nothing but the client's end ends it. */
-  readonly #unbounded: boolean;
-  #aborted = false;
-  #reason: unknown;
   #late = false;
 
-  /** `closing` is the client's signal. */
-  constructor(
-    parents: readonly (AbortSignal | undefined)[],
-    timeoutMs?: number,
-    closing?: AbortSignal,
-  ) {
-    this.#unbounded = timeoutMs === undefined && parents.every((p) => p === undefined);
-    for (const parent of [...parents, closing]) {
+  constructor(parents: readonly (AbortSignal | undefined)[], timeoutMs?: number) {
+    for (const parent of parents) {
       if (parent === undefined) continue;
       if (parent.aborted) {
         this.abort(parent.reason);
@@ -68,20 +56,11 @@ export class Scope {
   }
 
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#aborted) this.#controller.abort(this.#reason);
-    }
     return this.#controller.signal;
   }
 
-  /** The signal for a call that ends by itself when the client is closed. */
-  get ownSignal(): AbortSignal | undefined {
-    return this.#unbounded ? undefined : this.signal;
-  }
-
   get aborted(): boolean {
-    return this.#aborted;
+    return this.#controller.signal.aborted;
   }
 
   /** How long is left, in ms, at least 1; undefined: there is no deadline. */
@@ -92,12 +71,8 @@ export class Scope {
   }
 
   /** Ends what goes on under this scope. */
-  abort(reason: unknown = new DOMException("This operation was aborted", "AbortError")): void {
-    if (this.#aborted) return;
-    this.#aborted = true;
-    this.#reason = reason;
-    this.#controller?.abort(reason);
-    for (const wake of [...this.#waiting]) wake();
+  abort(reason?: unknown): void {
+    this.#controller.abort(reason);
     this.end();
   }
 
@@ -111,7 +86,7 @@ export class Scope {
    * that was to be followed by another try is in the message.
    */
   failure(cause?: unknown): ProglogError {
-    const reason = this.#reason;
+    const reason: unknown = this.signal.reason;
     if (reason instanceof ProglogError) return reason; // it was ended with an error of ours
     const closed = reason instanceof ClosedError;
     // AbortSignal.timeout is how a platform gives a deadline to what has a signal only.
@@ -157,11 +132,11 @@ export class Scope {
     await new Promise<void>((resolve) => {
       const wake = (): void => {
         clearTimeout(timer);
-        this.#waiting.delete(wake);
+        forget();
         resolve();
       };
       const timer = setTimeout(wake, ms);
-      this.#waiting.add(wake);
+      const forget = onAbort(this.signal, wake);
     });
     return !this.aborted;
   }
@@ -169,13 +144,12 @@ export class Scope {
   /** Waits for a promise that never fails, and returns false if the scope was ended first. */
   async wait(done: Promise<unknown>): Promise<boolean> {
     if (this.aborted) return false;
-    let wake = (): void => {};
+    let forget = (): void => {};
     const aborted = new Promise<boolean>((resolve) => {
-      wake = () => resolve(false);
+      forget = onAbort(this.signal, () => resolve(false));
     });
-    this.#waiting.add(wake);
     const first = await Promise.race([done.then(() => true), aborted]);
-    this.#waiting.delete(wake);
+    forget();
     return first;
   }
 }

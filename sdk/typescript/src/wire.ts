@@ -23,8 +23,6 @@ export interface Connection {
   /** Tells people of something that no caller learns of. */
   warn(text: string): void;
   close(): void;
-  /** Whether close ends the calls that run, so that they need no signal for it. */
-  readonly endsCalls: boolean;
 }
 
 /** What a single try is about. */
@@ -108,7 +106,7 @@ export class Wire {
       const { transport } = this.#connection;
       const response = await transport.unary(
         desc,
-        this.#connection.endsCalls ? scope.ownSignal : scope.signal,
+        scope.signal,
         scope.leftMs,
         headers,
         request as MessageInitShape<DescMessage>,
