@@ -51,7 +51,10 @@ func TestEveryKindOfCell(t *testing.T) {
 	assert.Contains(t, string(markdown), "## Every entrant")
 	picture, err := os.ReadFile(o.picture)
 	require.NoError(t, err)
-	assert.Equal(t, 3, strings.Count(string(picture), "<g "))
+	for _, title := range []string{"Group commit: rate", "Group commit: p50", "Number of logs", "A log that grows", "Open: "} {
+		assert.Contains(t, string(picture), title)
+	}
+	assert.Equal(t, 5, strings.Count(string(picture), "<g "))
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left)
