@@ -40,7 +40,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if l.open.Add(1) <= l.limit {
-			return &countedConn{Conn: c, listener: l}, nil
+			return &countedConn{Conn: c, listener: l, ahead: newReadAhead(c)}, nil
 		}
 		l.open.Add(-1)
 		if l.full.CompareAndSwap(false, true) {
@@ -50,12 +50,16 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	}
 }
 
-// countedConn gives its place back when it is closed.
+// countedConn gives its place back when it is closed, and reads ahead.
 type countedConn struct {
 	net.Conn
 	listener *boundedListener
 	once     sync.Once
+	ahead    readAhead
 }
+
+// Read implements [net.Conn].
+func (c *countedConn) Read(p []byte) (int, error) { return c.ahead.read(c.Conn, p) }
 
 // Close implements [net.Conn].
 func (c *countedConn) Close() error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"math"
+	"net"
 	"net/http"
 
 	"connectrpc.com/connect/v2/connectproto"
@@ -20,4 +21,9 @@ func DecodeProduce(data []byte, req *logv1.ProduceRequest) error {
 	unlimited := partCount{commitlog.Limits{BatchRecords: math.MaxInt, Headers: math.MaxInt}}
 	codec := countingCodec{connectproto.NewBinaryCodec(), unlimited.binary, decodeRecords}
 	return codec.UnmarshalRead(context.Background(), bytes.NewBuffer(data), req)
+}
+
+// ReadAhead is a connection as the server reads it.
+func ReadAhead(c net.Conn) net.Conn {
+	return &countedConn{Conn: c, listener: new(boundedListener), ahead: newReadAhead(c)}
 }
