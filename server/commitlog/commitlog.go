@@ -113,7 +113,8 @@ type CommitLog interface {
 	//
 	// It never waits. Errors: [*OffsetError] if from is not within the bounds;
 	// [ErrOverloaded] if it can be tried again; [*DamagedError] if the record at from is damaged (a run ends before a
-	// damaged record, and never steps over one).
+	// damaged record, and never steps over one); [ErrStorageFailed] if only a
+	// restart can tell, or bring it back.
 	Read(ctx context.Context, from uint64, max ReadLimit, buf []byte) (Run, error)
 
 	// Wait returns when the log's next offset is above the given one, with the
@@ -129,7 +130,8 @@ type CommitLog interface {
 	ID() string
 
 	// FindTime returns the offset of the first record with this timestamp or a
-	// later one; the next offset if there is none. Error: [*DamagedError].
+	// later one; the next offset if there is none. Errors: [*DamagedError];
+	// [ErrStorageFailed] as of Read.
 	FindTime(ctx context.Context, t time.Time) (offset uint64, err error)
 
 	// Info describes the log.

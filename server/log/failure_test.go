@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -73,7 +74,8 @@ func TestFailedSyncEndsAppendsUntilARestart(t *testing.T) {
 
 // What a failed write-back took from a segment's file is not lost while the
 // journal has it: readers are told to come back after a restart, not that the
-// records are damaged. What was synced before is read, and is damaged if it is.
+// records are damaged. What was synced before is read, and is damaged if it is;
+// but once storage has failed only a restart can tell.
 func TestWhatTheJournalStillHasIsNotDamaged(t *testing.T) {
 	for name, all := range map[string]int{"sync of each": 1000, "sync of all": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -92,31 +94,75 @@ func TestWhatTheJournalStillHasIsNotDamaged(t *testing.T) {
 				return nil
 			})
 			require.NoError(t, e.checkpoint())
-			fs.SetHook(vfstest.NewFaults(
-				vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpSync}, Name: segmentsDir + "/*"},
-				vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpSyncAll}},
-			).Hook)
-			require.ErrorIs(t, e.checkpoint(), commitlog.ErrStorageFailed)
-			fs.SetHook(nil)
 			file := segmentsDir + "/" + l.view.Load().segments[0].Name()
-			// The page that could not be written was dropped from the cache.
-			overwrite(t, fs, file, l.size.Load()-8, make([]byte, 8))
+			saved := readBytes(t, fs, file, segment.HeaderSize, 64)
+			zeroed := make([]byte, len(saved))
+			var failing bool
+			fs.SetHook(func(op vfstest.Op) error {
+				if failing || op.Kind != vfstest.OpSyncAll && (op.Kind != vfstest.OpSync || op.Name != file) {
+					return nil
+				}
+				failing = true
+				// The page that could not be written was dropped from the cache, and
+				// nobody has been told yet.
+				overwrite(t, fs, file, l.size.Load()-8, make([]byte, 8))
+				run, err := l.Read(ctx, 0, commitlog.ReadLimit{}, nil)
+				require.NoError(t, err)
+				require.EqualValues(t, 1, run.Next)
+				_, err = l.Read(ctx, 1, commitlog.ReadLimit{}, nil)
+				require.ErrorIs(t, err, commitlog.ErrStorageFailed)
+				overwrite(t, fs, file, segment.HeaderSize, zeroed)
+				_, err = l.Read(ctx, 0, commitlog.ReadLimit{}, nil)
+				var damaged *commitlog.DamagedError
+				require.ErrorAs(t, err, &damaged)
+				require.EqualValues(t, 1, damaged.Next)
+				overwrite(t, fs, file, segment.HeaderSize, saved)
+				return syscall.EIO
+			})
+			require.ErrorIs(t, e.checkpoint(), commitlog.ErrStorageFailed)
+			require.True(t, failing)
+			fs.SetHook(nil)
 			run, err := l.Read(ctx, 0, commitlog.ReadLimit{}, nil)
-			require.NoError(t, err)
+			require.NoError(t, err, "reads go on")
 			require.EqualValues(t, 1, run.Next)
-			_, err = l.Read(ctx, 1, commitlog.ReadLimit{}, nil)
-			require.ErrorIs(t, err, commitlog.ErrStorageFailed)
-			overwrite(t, fs, file, segment.HeaderSize, make([]byte, 64))
+			overwrite(t, fs, file, segment.HeaderSize, zeroed)
 			_, err = l.Read(ctx, 0, commitlog.ReadLimit{}, nil)
-			var damaged *commitlog.DamagedError
-			require.ErrorAs(t, err, &damaged)
-			require.EqualValues(t, 1, damaged.Next)
+			require.ErrorIs(t, err, commitlog.ErrStorageFailed)
 			_ = e.Close() // it may say so again
-			run, err = openMem(t, fs).named("").Read(ctx, 1, commitlog.ReadLimit{}, nil)
+			l = openMem(t, fs).named("")
+			run, err = l.Read(ctx, 1, commitlog.ReadLimit{}, nil)
 			require.NoError(t, err, "a restart has it from the journal")
 			require.EqualValues(t, 2, run.Next)
+			_, err = l.Read(ctx, 0, commitlog.ReadLimit{}, nil)
+			var damaged *commitlog.DamagedError
+			require.ErrorAs(t, err, &damaged, "and tells what is damaged")
+			require.EqualValues(t, 1, damaged.Next)
 		})
 	}
+}
+
+// A file system that has shut down, or a device that is gone, gives no bytes of
+// what it has: that is no damage, and a restart reads it.
+func TestUnreadableOnceStorageFailedIsNotDamaged(t *testing.T) {
+	ctx := context.Background()
+	fs := vfstest.NewMem()
+	e := openMem(t, fs)
+	l := e.named("")
+	appendTo(t, e, "one")
+	require.NoError(t, e.checkpoint())
+	appendTo(t, e, "two")
+	fs.SetHook(vfstest.NewFaults(
+		vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpSync}, Name: segmentsDir + "/*"},
+		vfstest.Fault{Kinds: []vfstest.Kind{vfstest.OpReadAt}, Name: segmentsDir + "/*", Sticky: true},
+	).Hook)
+	require.ErrorIs(t, e.checkpoint(), commitlog.ErrStorageFailed)
+	_, err := l.Read(ctx, 0, commitlog.ReadLimit{}, nil)
+	require.ErrorIs(t, err, commitlog.ErrStorageFailed)
+	_, err = l.FindTime(ctx, time.Unix(0, l.view.Load().segments[0].Created+1))
+	require.ErrorIs(t, err, commitlog.ErrStorageFailed)
+	fs.SetHook(nil)
+	_ = e.Close() // it may say so again
+	require.Equal(t, []string{"one", "two"}, readable(t, openMem(t, fs)))
 }
 
 // What a failed sync has lost still shows in the page cache, and writing the same

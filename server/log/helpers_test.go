@@ -166,9 +166,14 @@ func overwrite(t testing.TB, fs *vfstest.Mem, name string, pos int64, b []byte) 
 
 func readBlock(t *testing.T, fs *vfstest.Mem, name string, pos int64) []byte {
 	t.Helper()
+	return readBytes(t, fs, name, pos, 4096)
+}
+
+func readBytes(t *testing.T, fs *vfstest.Mem, name string, pos, n int64) []byte {
+	t.Helper()
 	f, err := fs.Open(name, vfs.Buffered)
 	require.NoError(t, err)
-	b := make([]byte, 4096)
+	b := make([]byte, n)
 	_, err = f.ReadAt(b, pos)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())

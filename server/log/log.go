@@ -97,12 +97,20 @@ func (l *Log) Read(ctx context.Context, from uint64, max commitlog.ReadLimit, bu
 }
 
 // judge says what damage means. What no checkpoint has saved is not lost: the
-// journal has it. After a failed write-back the page cache may show other bytes in
-// the segment, until a restart brings the records from the journal.
+// journal has it. And once storage has failed nothing that cannot be read is known
+// to be lost: the page cache may show other bytes than the disk has, and a file
+// system that has shut down gives no bytes at all. A restart reads what is there,
+// and brings the rest from the journal.
 func (l *Log) judge(err error) error {
 	damage, ok := errors.AsType[*commitlog.DamagedError](err)
+	if !ok {
+		return err
+	}
+	if failed := l.engine.committer.stoppedBy(); failed != nil {
+		return fmt.Errorf("%w: the records from %d on cannot be read, and a restart tells whether they are damaged: %w", commitlog.ErrStorageFailed, damage.First, damage.Cause)
+	}
 	saved := l.saved.Load()
-	if !ok || damage.Next <= saved {
+	if damage.Next <= saved {
 		return err
 	}
 	if damage.First < saved {

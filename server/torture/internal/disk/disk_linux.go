@@ -135,6 +135,17 @@ func (d *Disk) Cut() error {
 	return nil
 }
 
+// Works says whether a file can still be made, synced and removed.
+func (d *Disk) Works() error {
+	name := filepath.Join(d.Dir, "works")
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString("it does")
+	return errors.Join(err, file.Sync(), file.Close(), os.Remove(name))
+}
+
 // Replug unmounts the file system and mounts it again, as after a restart.
 func (d *Disk) Replug(ctx context.Context) error {
 	if err := d.Unmount(); err != nil {

@@ -68,13 +68,16 @@ func (s *storm) breakSectors(ctx context.Context, d *disk.Faulty, seed uint64) e
 		return fmt.Errorf("before the fault: %w", err)
 	}
 	pause(ctx, time.Duration(random.Int64N(int64(200*time.Millisecond))))
-	did, replug, err := s.failSectors(ctx, d, random)
+	did, err := s.failSectors(ctx, d, random)
 	if err != nil {
 		return fmt.Errorf("%s: %w", did, err)
 	}
 	s.server.Kill()
 	did += fmt.Sprintf(" (%d writes)", d.Heal())
-	if replug {
+	// A write of the file system's own may have been among them. After that it neither
+	// reads nor writes, and only a new mount ends it.
+	if err := d.Works(); err != nil {
+		did += fmt.Sprintf(", after which the file system gave up (%v)", err)
 		if err := d.Replug(ctx); err != nil {
 			return err
 		}
@@ -121,18 +124,18 @@ func (s *storm) startAfterErrors(ctx context.Context, random *rand.Rand) (refusa
 }
 
 // failSectors has sectors fail until the server has met one, and holds it to what it has
-// to do then. replug: the file system itself may have given up by then.
-func (s *storm) failSectors(ctx context.Context, d *disk.Faulty, random *rand.Rand) (did string, replug bool, err error) {
+// to do then.
+func (s *storm) failSectors(ctx context.Context, d *disk.Faulty, random *rand.Rand) (did string, err error) {
 	journal, err := d.Extents("data/journal/*.journal")
 	if err != nil {
-		return "find the journal", false, err
+		return "find the journal", err
 	}
 	var marks [][]byte
 	for _, log := range s.logs {
 		marks = append(marks, log.History.Mark())
 	}
 	var refuse func(at int64, data []byte) bool
-	damaged := false // records may be told as damaged until the restart
+	damaged := false // what is in segments may not be readable until the restart
 	switch random.IntN(5) {
 	case 0, 1:
 		did = "EIO on the journal"
@@ -145,7 +148,7 @@ func (s *storm) failSectors(ctx context.Context, d *disk.Faulty, random *rand.Ra
 			return !disk.Overlaps(journal, at, len(data)) && disk.Contains(marks, data)
 		}
 	default:
-		did, replug, damaged = "EIO on everything", true, true
+		did, damaged = "EIO on everything", true
 		refuse = func(int64, []byte) bool { return true }
 	}
 	s.load.Forgive(damaged)
@@ -155,29 +158,27 @@ func (s *storm) failSectors(ctx context.Context, d *disk.Faulty, random *rand.Ra
 	select {
 	case <-first:
 	case <-timer.C:
-		return did, replug, errors.New("nothing was written to the chosen sectors: the rig proves nothing")
+		return did, errors.New("nothing was written to the chosen sectors: the rig proves nothing")
 	}
 	p := newProbe(s.server.URL(), s.logs[0])
 	defer p.close()
 	if _, err := p.awaitRefusal(ctx, logv1.Reason_REASON_STORAGE_FAILED); err != nil {
-		return did, replug, err
+		return did, err
 	}
 	var refused []time.Duration
 	for _, log := range s.logs {
 		refused = append(refused, log.History.Now())
 	}
-	if !replug { // a file system that has shut down reads nothing
-		if err := readable(ctx, s.server, s.logs, damaged); err != nil {
-			return did, replug, err
-		}
+	if err := readable(ctx, s.server, s.logs, damaged); err != nil {
+		return did, err
 	}
 	if _, err := p.awaitRefusal(ctx, logv1.Reason_REASON_STORAGE_FAILED); err != nil {
-		return did, replug, err
+		return did, err
 	}
 	for i, log := range s.logs {
 		if n := log.History.AckedOf(refused[i]); n > 0 {
-			return did, replug, fmt.Errorf("%d requests on log %q were sent after the storage had failed, and acknowledged", n, log.Name)
+			return did, fmt.Errorf("%d requests on log %q were sent after the storage had failed, and acknowledged", n, log.Name)
 		}
 	}
-	return did, replug, nil
+	return did, nil
 }

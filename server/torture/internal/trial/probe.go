@@ -85,8 +85,9 @@ func (p *probe) awaitAck(ctx context.Context, limit time.Duration, until logv1.R
 	}
 }
 
-// readable reads all that is in the logs. Where the disk fails, a log may end early, with
-// what only the journal still has; nothing may be told to be damaged.
+// readable reads all that is in the logs, with one call after the other: a follower
+// would try again until the server is back. Where the disk fails, a log may end early,
+// with what only a restart brings back; nothing may be told to be damaged.
 func readable(ctx context.Context, server *process.Server, logs []load.Log, failing bool) error {
 	client, err := proglog.New(server.URL(), proglog.WithRetry(proglog.Retry{Attempts: 1, MinDelay: time.Millisecond, MaxDelay: time.Millisecond}))
 	if err != nil {
@@ -96,16 +97,26 @@ func readable(ctx context.Context, server *process.Server, logs []load.Log, fail
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for _, log := range logs {
-		var failure error
-		for _, err := range client.Records(ctx, proglog.InLog(log.Name), proglog.FromEarliest()) {
-			failure = err
-		}
-		switch {
-		case failure == nil, proglog.ReasonOf(failure) == proglog.ReasonOffsetTrimmed: // retention was faster
-		case failing && proglog.ReasonOf(failure) == proglog.ReasonStorageFailed:
-		default:
-			return fmt.Errorf("read log %q: %w", log.Name, failure)
+		err := readAll(ctx, client, log.Name)
+		if err != nil && !(failing && proglog.ReasonOf(err) == proglog.ReasonStorageFailed) {
+			return fmt.Errorf("read log %q: %w", log.Name, err)
 		}
 	}
 	return nil
+}
+
+// readAll reads a log up to its tail.
+func readAll(ctx context.Context, client *proglog.Client, log string) error {
+	start := proglog.FromEarliest()
+	for {
+		batch, err := client.ConsumeBatch(ctx, proglog.InLog(log), start)
+		if e, ok := errors.AsType[*proglog.Error](err); ok && e.Reason == proglog.ReasonOffsetTrimmed {
+			start = proglog.From(e.FirstOffset) // retention was faster
+			continue
+		}
+		if err != nil || batch.Tail {
+			return err
+		}
+		start = proglog.From(batch.Records[len(batch.Records)-1].Offset + 1)
+	}
 }
