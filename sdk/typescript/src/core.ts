@@ -45,7 +45,7 @@ export class Core {
   async within<T>(options: CallOptions, call: (scope: Scope) => Promise<T>): Promise<T> {
     checkCall(options);
     const timeoutMs = options.timeoutMs ?? this.#timeoutMs;
-    const scope = new Scope([options.signal, this.closing.signal], timeoutMs);
+    const scope = new Scope([options.signal], timeoutMs, this.closing.signal);
     try {
       return await call(scope);
     } finally {

@@ -44,5 +44,6 @@ export function fetchConnection(base: URL, settings: Settings, options: FetchOpt
     userAgent: inBrowser ? undefined : settings.userAgent,
     warn: (text) => console.warn(`proglog: ${text}`),
     close: () => {},
+    endsCalls: false,
   };
 }

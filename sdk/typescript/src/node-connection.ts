@@ -85,6 +85,7 @@ export function nodeConnection(base: URL, settings: Settings, options: NodeOptio
       userAgent,
       warn,
       close: () => agent.destroy(),
+      endsCalls: false, // a call that has no socket yet would open one
     };
   }
   const sessionManager = new Sessions(base, tlsOptions);
@@ -100,6 +101,7 @@ export function nodeConnection(base: URL, settings: Settings, options: NodeOptio
     renew: (life) => sessionManager.renew(life),
     warn,
     close: () => sessionManager.abort(),
+    endsCalls: true,
   };
 }
 

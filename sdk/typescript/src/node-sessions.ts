@@ -45,7 +45,8 @@ export class Sessions {
   readonly #make: () => Http2SessionManager;
   /** What the streams to come go over, in the order of use. */
   #lanes: Lane[] = [];
-  readonly #all = new Set<Http2SessionManager>();
+  /** Those, and the replaced ones that may still have streams. */
+  readonly #all = new Set<Lane>();
   readonly #owners = new WeakMap<http2.ClientHttp2Stream, Http2SessionManager>();
   readonly #known = new WeakSet<http2.Http2Session>();
   /** How many streams a connection may have, as the server said last. */
@@ -63,7 +64,9 @@ export class Sessions {
         {
           settings: { initialWindowSize: streamWindow, enablePush: false },
           maxSessionMemory,
-          createConnection: (authority) => dial(authority, tlsOptions),
+          // The manager opens one of its own where the one that it verified is gone.
+          createConnection: (authority) =>
+            this.#closed ? refusedDial() : dial(authority, tlsOptions),
         },
       );
     this.authority = this.#open().manager.authority;
@@ -72,7 +75,7 @@ export class Sessions {
   #open(): Lane {
     const lane = { manager: this.#make(), streams: 0 };
     this.#lanes.push(lane);
-    this.#all.add(lane.manager);
+    this.#all.add(lane);
     return lane;
   }
 
@@ -86,8 +89,9 @@ export class Sessions {
     if (life !== this.#lanes) return;
     this.#lanes = [];
     for (const old of this.#all) {
-      const state = old.state();
-      if (state === "closed" || state === "error") this.#all.delete(old);
+      const state = old.manager.state();
+      const gone = state === "closed" || state === "error";
+      if (gone && old.streams === 0) this.#all.delete(old);
     }
     this.#open();
     this.#news.tell();
@@ -160,11 +164,22 @@ export class Sessions {
     this.#owners.get(stream)?.notifyResponseByteRead(stream);
   }
 
-  abort(reason?: Error): void {
+  /** Ends all connections, what goes on over them, and what waits for one. */
+  abort(): void {
     this.#closed = true;
-    for (const each of this.#all) each.abort(reason);
+    // A manager that is aborted with the code "canceled", as without a reason, counts as one
+    // to be used again, and not as one that failed.
+    const reason = new ConnectError("the connections are closed", Code.Unavailable);
+    for (const each of this.#all) each.manager.abort(reason);
     this.#news.tell();
   }
+}
+
+/** Returns a socket that fails before it dials. */
+function refusedDial(): net.Socket {
+  const lookup: net.LookupFunction = (_host, _options, done) =>
+    done(new Error("the connections are closed"), "");
+  return net.connect({ host: "closed.invalid", port: 1, lookup });
 }
 
 /** Opens a socket for HTTP/2, which has to be ready in time. */

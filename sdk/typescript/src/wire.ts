@@ -23,6 +23,8 @@ export interface Connection {
   /** Tells people of something that no caller learns of. */
   warn(text: string): void;
   close(): void;
+  /** Whether close ends the calls that run, so that they need no signal for it. */
+  readonly endsCalls: boolean;
 }
 
 /** What a single try is about. */
@@ -106,7 +108,7 @@ export class Wire {
       const { transport } = this.#connection;
       const response = await transport.unary(
         desc,
-        scope.signal,
+        this.#connection.endsCalls ? scope.ownSignal : scope.signal,
         scope.leftMs,
         headers,
         request as MessageInitShape<DescMessage>,

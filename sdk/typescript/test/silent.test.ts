@@ -115,3 +115,30 @@ test("a read that begins on a silent connection goes on over another one", async
   assert.equal(way.connections, 2);
   await read.return();
 });
+
+// Before a call goes over a connection that said nothing for long, the connection is asked for
+// a sign of life. A client that is closed meanwhile ends the call, and opens no other one.
+test("closing the client ends a call whose connection is being checked", async (t) => {
+  const fake = await startFake(t);
+  fake.add("0");
+  const way = await tunnel(t, fake);
+  const client = nodePlatform.client(t, way.address);
+  await client.consume(0);
+  t.mock.timers.enable({ apis: ["Date"], now: Date.now() + 3_600_000 });
+  way.swallows = true;
+  const asked = fake.headers.length;
+  const call = failureOf(client.consume(0));
+  await new Promise((resolve) => setImmediate(resolve)); // it waits for the answer to a ping
+  await client.close();
+  const error = await call;
+  assert.equal(error.code, "canceled");
+  assert.match(error.message, /the client is closed/);
+  // Connections are taken in their order: none came before this one.
+  const { port } = new URL(way.address);
+  const own = net.connect(Number(port), "127.0.0.1");
+  t.after(() => own.destroy());
+  await new Promise((resolve) => own.once("connect", resolve));
+  while (way.connections < 2) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(way.connections, 2);
+  assert.equal(fake.headers.length, asked);
+});
