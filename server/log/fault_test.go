@@ -288,15 +288,10 @@ func (s *sim) faulty(what string, step func() error) {
 		return
 	}
 	s.names = slices.DeleteFunc(s.names, func(name string) bool { return name != "" && !s.logs[name].made })
-	for name, l := range s.logs {
+	for _, l := range s.logs {
 		l.pending, l.deleting, l.sealing, l.keeping = nil, false, false, nil
-		if g := s.named(name); g != nil {
-			if first := g.Bounds().First; first == max(l.first, l.trim) {
-				l.first = first // retention got so far
-			}
-		}
-		l.trim = 0
 	}
+	s.settleTrims()
 }
 
 func (s *sim) named(name string) *Log {

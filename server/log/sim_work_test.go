@@ -133,6 +133,9 @@ func (s *sim) retain() error {
 		model.trim = first
 	}
 	if err := s.engine.applyRetention(); err != nil {
+		if !isOpen(err) {
+			s.settleTrims()
+		}
 		return err
 	}
 	for _, name := range s.names {
@@ -144,6 +147,19 @@ func (s *sim) retain() error {
 		}
 	}
 	return nil
+}
+
+// settleTrims learns which of the trims under way were made before an error that says
+// that the rest was not.
+func (s *sim) settleTrims() {
+	for name, model := range s.logs {
+		if l := s.named(name); l != nil {
+			if first := l.Bounds().First; first == max(model.first, model.trim) {
+				model.first = first
+			}
+		}
+		model.trim = 0
+	}
 }
 
 // remove deletes a log, and most times makes it anew.
