@@ -3,7 +3,10 @@ import * as http from "node:http";
 import * as https from "node:https";
 import * as tls from "node:tls";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { validateReadWriteMaxBytes } from "@connectrpc/connect/protocol";
+import { createTransport } from "@connectrpc/connect/protocol-connect";
 import { Sessions } from "./node-sessions.js";
+import { http2Client } from "./node-unary.js";
 import type { Settings } from "./options.js";
 import type { Connection } from "./wire.js";
 
@@ -89,12 +92,17 @@ export function nodeConnection(base: URL, settings: Settings, options: NodeOptio
     };
   }
   const sessionManager = new Sessions(base, tlsOptions);
-  const http2Options = { ...common, httpVersion, sessionManager } as const;
   return {
     transport:
       protocol === "grpc"
         ? createGrpcTransport({ ...common, sessionManager })
-        : createConnectTransport(http2Options),
+        : createTransport({
+            ...common,
+            ...validateReadWriteMaxBytes(maxResponseBytes, undefined, undefined),
+            interceptors: [],
+            sendCompression: null,
+            httpClient: http2Client(sessionManager, maxResponseBytes),
+          }),
     streams: true,
     userAgent,
     life: () => sessionManager.life,

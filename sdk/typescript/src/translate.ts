@@ -172,7 +172,7 @@ function fromTransport(ce: ConnectError): ProglogError {
   const message = ce.rawMessage;
   const alert = handshakeAlert(message);
   if (alert !== undefined) return refusedHandshake(alert, ce);
-  const reset = message.includes("stream closed with error code");
+  const reset = /stream closed with error code/i.test(message); // of the library, of Node
   if (errors.some(({ code }) => untrusted.test(code))) {
     const e = failure({
       code: "unavailable",
