@@ -82,6 +82,8 @@ type appender struct {
 }
 
 func newGrowing(own string, each time.Duration) (_ *growing, err error) {
+	// Before the heap is looked at: they are ours, and not the log's.
+	fill, ours, raw := peer.NewBatch(0, fillBatch, SizeValueBytes), peer.NewBatch(0, SizeBatch, SizeValueBytes), peer.NewBatch(0, SizeBatch, SizeValueBytes)
 	g := &growing{dir: filepath.Join(own, "log"), each: each, baseline: heap(), random: rand.New(rand.NewPCG(1, 2))}
 	bare := filepath.Join(own, "bare")
 	if err := errors.Join(os.Mkdir(g.dir, 0o700), os.Mkdir(bare, 0o700)); err != nil {
@@ -94,11 +96,8 @@ func newGrowing(own string, each time.Duration) (_ *growing, err error) {
 	if g.raw, err = (peer.Bare{}).Open(bare, load); err != nil {
 		return nil, errors.Join(err, g.log.Close())
 	}
-	with := func(s peer.Subject, records int) *appender {
-		b := peer.NewBatch(0, records, SizeValueBytes)
-		return &appender{batch: b, writer: s.Writer(0, b)}
-	}
-	g.filler, g.ours, g.bare = with(g.log, fillBatch), with(g.log, SizeBatch), with(g.raw, SizeBatch)
+	with := func(s peer.Subject, b *peer.Batch) *appender { return &appender{batch: b, writer: s.Writer(0, b)} }
+	g.filler, g.ours, g.bare = with(g.log, fill), with(g.log, ours), with(g.raw, raw)
 	return g, nil
 }
 
