@@ -179,12 +179,20 @@ deep: build ## look for faults in the storage for DEEP (2h), from where the ledg
 deep-sums: ## what the ledger of deep has so far, against the goals
 	@go run ./server/torture/deep -sums
 
+# Kafka as it is released, for make bench, where there is Maven to bring it.
+kafka := $(if $(shell command -v mvn),.bin/kafka/.stamp)
+.bin/kafka/.stamp: server/bench/kafka/pom.xml
+	@echo "packages: bringing Kafka"
+	rm -rf .bin/kafka
+	mvn -q -B -f $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.bin/kafka && touch $@ || echo "packages: mvn failed"
+
 .PHONY: bench
-bench: build $(sdk_packages) ## measure engine, server and SDKs against their peers on this machine; ARGS="-quick" or ARGS="-rows G3,SDK"
+bench: build $(sdk_packages) $(kafka) ## measure engine, server and SDKs against their peers on this machine; ARGS="-quick" or ARGS="-rows G3,SDK"
 	@if [ -e sdk/typescript/node_modules/.built ]; then
 		npm --prefix sdk/typescript run --silent build:bench
 	fi
 	$(alone) server/bench build -o $(CURDIR)/.bin/bench .
+	[ ! -e .bin/kafka/.stamp ] || export KAFKA_LIBS=$(CURDIR)/.bin/kafka
 	.bin/bench $(ARGS)
 
 .PHONY: realinput

@@ -12,8 +12,8 @@
 //
 // Servers are processes of their own, reached over loopback through the clients
 // they come with. Those that no module brings, Redis and Kafka, are measured where
-// they are installed, and otherwise told as SKIP, and so are the SDKs of languages
-// whose tools are not there.
+// they are installed, Kafka also where Maven can bring it, and otherwise told as
+// SKIP, and so are the SDKs of languages whose tools are not there.
 package main
 
 import (

@@ -1,6 +1,8 @@
 package peer_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"sync"
 	"testing"
 
@@ -56,4 +58,29 @@ func TestBatch(t *testing.T) {
 	writer, seq := peer.StampOf(other.Values[1])
 	assert.EqualValues(t, 4, writer)
 	assert.EqualValues(t, 11, seq)
+}
+
+// Goal: values do not compress, be they of one writer or of many who take turns, and
+// a large one is checked to its last byte.
+func TestBatchDoesNotCompress(t *testing.T) {
+	for _, writers := range []int{1, 4, 256} {
+		var packed bytes.Buffer
+		w, size := gzip.NewWriter(&packed), 0
+		for seq := range 2000 / writers {
+			for writer := range writers {
+				b := peer.NewBatch(writer, 1, 100)
+				b.Stamp(uint64(seq))
+				n, err := w.Write(b.Raw[peer.StampBytes:])
+				require.NoError(t, err)
+				size += n
+			}
+		}
+		require.NoError(t, w.Close())
+		assert.Greater(t, packed.Len(), size*95/100, "%d writers", writers)
+	}
+
+	large := peer.NewBatch(1, 1, 1<<20)
+	require.NoError(t, large.Check(large.Raw, 0))
+	large.Raw[len(large.Raw)-1] ^= 1
+	require.Error(t, large.Check(large.Raw, 0))
 }

@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"encoding/binary"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -37,13 +36,19 @@ func NewFlow(window, valueBytes int, first uint64, end time.Time, bytes int64) *
 		acked: make([]bool, window), sent: make([]time.Time, window), budget: bytes, end: end,
 	}
 	f.room.L = &f.mu
-	f.batch.Stamp(first) // the writer, too; Take sets the numbers
 	return f
 }
 
 // Take returns the next n records, whose values stay as they are until they are
 // acked. It waits while the window is full. It returns nil when the flow is over.
 func (f *Flow) Take(n int) (first uint64, values [][]byte) {
+	if first, values = f.take(n); values != nil {
+		f.batch.stamp(values, first)
+	}
+	return first, values
+}
+
+func (f *Flow) take(n int) (first uint64, values [][]byte) {
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -61,8 +66,7 @@ func (f *Flow) Take(n int) (first uint64, values [][]byte) {
 	f.next += uint64(n)
 	at := int((first - f.begin) % uint64(f.Window))
 	values = f.batch.Values[at : at+n]
-	for i, v := range values {
-		binary.LittleEndian.PutUint64(v[8:], first+uint64(i))
+	for i := range values {
 		f.acked[at+i] = false
 		f.sent[at+i] = now
 	}

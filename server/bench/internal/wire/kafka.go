@@ -36,7 +36,7 @@ func (p Kafka) Name() string {
 
 // About implements [peer.Peer].
 func (p Kafka) About() string {
-	about := "Apache Kafka, KRaft, one node, one partition; franz-go " + child.Version("github.com/twmb/franz-go") + " with its defaults; "
+	about := "Apache Kafka " + kafkaVersion() + "KRaft, one node, one partition; franz-go " + child.Version("github.com/twmb/franz-go") + " with its defaults; "
 	if p.Every {
 		return about + "syncs at its default, left to the kernel: NOT DURABLE, a power cut takes acked records"
 	}
@@ -45,23 +45,70 @@ func (p Kafka) About() string {
 
 const topic = "bench"
 
-// kafkaScripts finds the programs that a Kafka distribution has.
-func kafkaScripts() (start, storage string, err error) {
-	if home := os.Getenv("KAFKA_HOME"); home != "" {
-		start = filepath.Join(home, "bin", "kafka-server-start.sh")
-	} else if start, err = exec.LookPath("kafka-server-start.sh"); err != nil {
-		return "", "", fmt.Errorf("%w: there is no Kafka: neither KAFKA_HOME nor kafka-server-start.sh in PATH", peer.ErrUnavailable)
+// kafkaVersion is the version in the name of Kafka's own jar, and a comma.
+func kafkaVersion() string {
+	k, err := findKafka()
+	if err != nil {
+		return ""
 	}
-	storage = filepath.Join(filepath.Dir(start), "kafka-storage.sh")
-	for _, name := range []string{start, storage} {
-		if _, err := os.Stat(name); err != nil {
-			return "", "", fmt.Errorf("%w: there is no %s", peer.ErrUnavailable, name)
+	libs := k.libs
+	if libs == "" {
+		libs = filepath.Join(filepath.Dir(k.scripts), "libs")
+	}
+	jars, _ := filepath.Glob(filepath.Join(libs, "kafka_*-[0-9]*.jar"))
+	for _, jar := range jars {
+		if _, version, ok := strings.Cut(strings.TrimSuffix(filepath.Base(jar), ".jar"), "-"); ok {
+			return version + ", "
 		}
 	}
-	if _, err := exec.LookPath("java"); err != nil && os.Getenv("JAVA_HOME") == "" {
-		return "", "", fmt.Errorf("%w: Kafka needs Java, which is not installed", peer.ErrUnavailable)
+	return ""
+}
+
+// kafka is where Kafka's programs are: the scripts of a distribution, or else the
+// folder of jars that they would start.
+type kafka struct{ scripts, libs string }
+
+// findKafka looks for a distribution first, then for the jars that `make bench`
+// brings where there is Maven.
+func findKafka() (k kafka, err error) {
+	if home := os.Getenv("KAFKA_HOME"); home != "" {
+		k.scripts = filepath.Join(home, "bin")
+	} else if start, err := exec.LookPath("kafka-server-start.sh"); err == nil {
+		k.scripts = filepath.Dir(start)
+	} else if k.libs = os.Getenv("KAFKA_LIBS"); k.libs == "" {
+		return k, fmt.Errorf("%w: there is no Kafka: neither KAFKA_HOME, kafka-server-start.sh in PATH, nor Maven or KAFKA_LIBS", peer.ErrUnavailable)
 	}
-	return start, storage, nil
+	files := []string{filepath.Join(k.scripts, "kafka-server-start.sh"), filepath.Join(k.scripts, "kafka-storage.sh")}
+	if k.libs != "" {
+		files = []string{k.libs}
+	}
+	for _, name := range files {
+		if _, err := os.Stat(name); err != nil {
+			return k, fmt.Errorf("%w: there is no %s", peer.ErrUnavailable, name)
+		}
+	}
+	if _, err := exec.LookPath("java"); err != nil && (k.libs != "" || os.Getenv("JAVA_HOME") == "") {
+		return k, fmt.Errorf("%w: Kafka needs Java, which is not installed", peer.ErrUnavailable)
+	}
+	return k, nil
+}
+
+// The memory and what the distribution's scripts tell Java besides.
+const (
+	kafkaHeap = "-Xms512m -Xmx1g"
+	kafkaJava = "-server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35 -XX:+ExplicitGCInvokesConcurrent"
+)
+
+// command is a script of Kafka's with its arguments, or the class that it runs. It
+// becomes the Java program: the scripts end in exec.
+func (k kafka) command(dir, script, class string, args ...string) *exec.Cmd {
+	if k.libs == "" {
+		cmd := exec.Command(filepath.Join(k.scripts, script), args...)
+		cmd.Env = append(os.Environ(), "LOG_DIR="+filepath.Join(dir, "logs"), "KAFKA_HEAP_OPTS="+kafkaHeap)
+		return cmd
+	}
+	java := append(strings.Fields(kafkaHeap+" "+kafkaJava), "-Dlog4j2.level=INFO", "-cp", filepath.Join(k.libs, "*"), class)
+	return exec.Command("java", append(java, args...)...)
 }
 
 // Open implements [peer.Peer].
@@ -69,7 +116,7 @@ func (p Kafka) Open(dir string, load peer.Load) (_ peer.Subject, err error) {
 	if err := checkLoad(load); err != nil {
 		return nil, err
 	}
-	start, storage, err := kafkaScripts()
+	k, err := findKafka()
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +126,7 @@ func (p Kafka) Open(dir string, load peer.Load) (_ peer.Subject, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	addr, err := s.start(start, storage, dir)
+	addr, err := s.start(k, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +157,7 @@ transaction.state.log.min.isr=1
 // kafkaCluster is a cluster's id: 16 bytes in base64.
 const kafkaCluster = "cHJvZ2xvZy1iZW5jaC0wMQ"
 
-func (s *kafkaSubject) start(start, storage, dir string) (addr string, err error) {
+func (s *kafkaSubject) start(k kafka, dir string) (addr string, err error) {
 	controller := ""
 	if addr, err = freeAddress(); err == nil {
 		controller, err = freeAddress()
@@ -123,14 +170,11 @@ func (s *kafkaSubject) start(start, storage, dir string) (addr string, err error
 	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	environment := append(os.Environ(), "LOG_DIR="+filepath.Join(dir, "logs"), "KAFKA_HEAP_OPTS=-Xms512m -Xmx1g")
-	format := exec.Command(storage, "format", "-t", kafkaCluster, "-c", settings)
-	format.Env = environment
+	format := k.command(dir, "kafka-storage.sh", "kafka.tools.StorageTool", "format", "-t", kafkaCluster, "-c", settings)
 	if out, err := format.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("kafka-storage.sh: %w\n%s", err, out)
 	}
-	cmd := exec.Command(start, settings) // it becomes the Java program: exec
-	cmd.Env = environment
+	cmd := k.command(dir, "kafka-server-start.sh", "kafka.Kafka", settings)
 	s.process, err = process.Start(s.ctx, cmd, func(line string) (string, bool) {
 		return addr, strings.Contains(line, "Kafka Server started")
 	})
