@@ -253,24 +253,24 @@ func (g *Segment) readSidecar() ([]entry, error) {
 	return entries, nil
 }
 
-// indexes bounds the memory of loaded indexes. Beyond it the one that was loaded
-// first is thinned: three of four entries go, and a read of it takes longer strides.
-// What is thinned twice, to an entry for each 16 KiB or so, is dropped in its turn. So
-// reads all over a log of 8 GiB, 32 GiB and 128 GiB find its indexes in 64 MiB, where
-// each of them would otherwise load half a MiB for one record. Those of segments still
-// being written do not count.
+// indexes bounds the memory of loaded indexes. Beyond it one is thinned: three of four
+// entries go, and a read of it takes longer strides. What is thinned twice, to an entry
+// for each 16 KiB or so, is dropped in its turn. Those that were thinned least come
+// first, and of them the one that was loaded first, so that none is dropped while
+// another is still whole: reads all over a log of 8 GiB, 32 GiB and 128 GiB find its
+// indexes in 64 MiB, where each of them would otherwise load half a MiB for one record.
+// Those of segments still being written do not count.
 type indexes struct {
 	limit int64
 
 	mu    sync.Mutex
 	bytes int64
-	order []loadedIndex
+	order [mostThinned + 1][]loadedIndex // by how often they were thinned
 }
 
 type loadedIndex struct {
 	g       *Segment
 	entries *[]entry
-	thinned int // how often
 }
 
 // thinTo is one of how many entries stay, and mostThinned how often that is done.
@@ -281,41 +281,58 @@ const (
 
 func (l *loadedIndex) bytes() int64 { return int64(len(*l.entries)) * 8 }
 
-// thin keeps some of the entries, or none. The segment may have another index by
-// now, which stays as it is; kept says whether there is anything to count.
-func (l *loadedIndex) thin() (kept bool) {
-	if l.thinned == mostThinned {
-		l.g.index.low.CompareAndSwap(l.entries, nil)
-		return false
-	}
+// replace gives the segment other entries. It may have another index by now, which
+// stays as it is; done says whether it had this one.
+func (l *loadedIndex) replace(entries *[]entry) (done bool) {
+	done = l.g.index.low.CompareAndSwap(l.entries, entries)
+	l.entries = entries
+	return done
+}
+
+// thinned is some of the entries.
+func (l *loadedIndex) thinned() *[]entry {
 	few := make([]entry, 0, len(*l.entries)/thinTo+1)
 	for i := 0; i < len(*l.entries); i += thinTo {
 		few = append(few, (*l.entries)[i])
 	}
-	if !l.g.index.low.CompareAndSwap(l.entries, &few) {
-		return false
-	}
-	l.entries = &few
-	l.thinned++
-	return true
+	return &few
 }
 
 func (c *indexes) loaded(g *Segment, entries *[]entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.add(loadedIndex{g: g, entries: entries})
-	for c.bytes > c.limit && len(c.order) > 1 && !bug.On(bug.IndexCacheUnbounded) {
-		oldest := c.order[0]
-		c.order[0] = loadedIndex{} // the array lives on, and would keep its entries
-		c.order = c.order[1:]
-		c.bytes -= oldest.bytes()
-		if oldest.entries == entries || oldest.thin() {
-			c.add(oldest)
+	c.add(0, loadedIndex{g: g, entries: entries})
+	for c.bytes > c.limit && !bug.On(bug.IndexCacheUnbounded) {
+		level, oldest, found := c.take()
+		if !found {
+			return
+		}
+		if level == mostThinned {
+			oldest.replace(nil)
+		} else if oldest.replace(oldest.thinned()) {
+			c.add(level+1, oldest)
 		}
 	}
 }
 
-func (c *indexes) add(l loadedIndex) {
-	c.order = append(c.order, l)
+func (c *indexes) add(level int, l loadedIndex) {
+	c.order[level] = append(c.order[level], l)
 	c.bytes += l.bytes()
+}
+
+// take takes out the index that is next to become smaller. It is never the one that
+// was just loaded.
+func (c *indexes) take() (level int, l loadedIndex, found bool) {
+	for level := range c.order {
+		order := c.order[level]
+		if len(order) == 0 || level == 0 && len(order) == 1 {
+			continue
+		}
+		l := order[0]
+		order[0] = loadedIndex{} // the array lives on, and would keep its entries
+		c.order[level] = order[1:]
+		c.bytes -= l.bytes()
+		return level, l, true
+	}
+	return 0, loadedIndex{}, false
 }

@@ -45,3 +45,41 @@ func TestFindAgreesWithALookAtAllEntries(t *testing.T) {
 		}
 	}
 }
+
+// Goal: whatever is the number of indexes, the cache keeps to its limit, and as many
+// are in it as there is room for when all are thinned alike: a large log's indexes are
+// not dropped one after the other while others are still whole.
+func TestIndexesAreThinnedBeforeAnyIsDropped(t *testing.T) {
+	const full, atOnce = 256, 16 // entries of an index, and how many whole ones have room
+	const thinned = atOnce * thinTo * thinTo
+	for _, segments := range []int{1, atOnce, atOnce + 1, 3 * atOnce, atOnce * thinTo, 2 * atOnce * thinTo, thinned - thinTo*thinTo, 2 * thinned} {
+		s := &Set{}
+		s.indexes.limit = atOnce * full * 8
+		all := make([]*Segment, segments)
+		for i := range all {
+			all[i] = &Segment{set: s}
+			low := make([]entry, full)
+			all[i].index.low.Store(&low)
+			s.indexes.loaded(all[i], &low)
+		}
+		kept, bytes, longest, shortest := 0, int64(0), 0, full
+		for i, g := range all {
+			low := g.index.low.Load()
+			if low == nil {
+				continue
+			}
+			kept++
+			bytes += int64(len(*low)) * 8
+			if shortest = min(shortest, len(*low)); i < segments-1 {
+				longest = max(longest, len(*low))
+			}
+		}
+		require.LessOrEqual(t, bytes, s.indexes.limit, "%d segments", segments)
+		require.Equal(t, s.indexes.bytes, bytes, "%d segments", segments)
+		require.NotNil(t, all[segments-1].index.low.Load(), "%d segments: the one just loaded is wanted", segments)
+		require.GreaterOrEqual(t, kept, min(segments, thinned-thinTo*thinTo), "%d segments", segments)
+		if segments < thinned/2 { // but for the last, which is whole, none is much poorer than another
+			require.LessOrEqual(t, longest/shortest, thinTo, "%d segments", segments)
+		}
+	}
+}
