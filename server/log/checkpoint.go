@@ -61,6 +61,7 @@ type cut struct {
 // cutNow fixes how everything stands between two groups. The caller holds
 // commitMu.
 func (e *Engine) cutNow() cut {
+	e.committer.group.Release() // not at each group, or a bulk writer would pay for it
 	e.bury()
 	cutPositions(e.logs)
 	k := cut{

@@ -47,6 +47,24 @@ func TestBlocksOfACheckpointAreNotWrittenAgain(t *testing.T) {
 	require.NoError(t, e.Close())
 }
 
+// One large batch does not take memory for good.
+func TestACheckpointLetsGoOfALargeGroup(t *testing.T) {
+	t.Parallel()
+	options := simOptions(vfstest.NewMem(), rand.New(rand.NewPCG(1, 2)))
+	options.Limits, options.GroupBytes, options.JournalFileBytes = commitlog.Limits{}, 0, 0
+	options.inline, options.TailBytes = false, 0
+	e, err := Open("sim", options)
+	require.NoError(t, err)
+	appendTo(t, e, "small")
+	small := cap(e.committer.group.Buf())
+	appendTo(t, e, strings.Repeat("x", 4*small))
+	require.Greater(t, cap(e.committer.group.Buf()), 4*small)
+	require.NoError(t, e.checkpoint())
+	appendTo(t, e, "small")
+	require.Equal(t, small, cap(e.committer.group.Buf()))
+	require.NoError(t, e.Close())
+}
+
 // What is written to a segment behind the sync of all files, and before the
 // checkpoint goes on, is synced by the next checkpoint.
 func TestWrittenBehindTheSyncOfAllFiles(t *testing.T) {

@@ -2,6 +2,12 @@
 const longestTimer = 2 ** 31 - 1;
 
 /**
+ * Another try needs so many ms, or a tenth of the bound if that is less: one that is cut off
+ * leaves its records unknown, where the failure before it knew.
+ */
+const lastTryMs = 100;
+
+/**
  * How long a producer goes on without success: since the last one, or since the oldest
  * record that waits for an answer was first sent. While nothing waits, no time passes.
  */
@@ -41,6 +47,11 @@ export class Patience {
   get leftMs(): number {
     if (this.#onOver === undefined) return Infinity;
     return this.#since === undefined ? this.#boundMs : Math.max(0, this.#untilOver());
+  }
+
+  /** There is time for another try. */
+  get allowsTry(): boolean {
+    return this.leftMs >= Math.min(lastTryMs, this.#boundMs / 10);
   }
 
   /** Something waits, and the time is over. */

@@ -15,9 +15,6 @@ import { askBounds, lower, lowered, type ProducerConfig, replaced } from "./prod
 import { Scope } from "./scope.js";
 import { methods } from "./wire.js";
 
-/** Another try needs so many ms. */
-const lastTryMs = 10;
-
 /** The life of a producer: streams or single requests, one after the other. */
 export class ProducerRun {
   /** The client's, or the server's where they are lower. */
@@ -343,7 +340,7 @@ export class ProducerRun {
     if (this.#hopeless(e)) throw e;
     const pause = this.#backoff.pause();
     const left = this.#patience.leftMs;
-    if (left < lastTryMs) throw e;
+    if (!this.#patience.allowsTry) throw e;
     if (!(await this.#scope.sleep(Math.min(pause, left / 2)))) throw this.#scope.refusal();
   }
 

@@ -26,7 +26,7 @@ from ._gen import log_v1 as pb
 from ._identity import Identity
 from ._judge import Backoff, Fate, fate, too_long
 from ._limits import lowered
-from ._patience import LAST_TRY, Patience
+from ._patience import Patience
 from ._replaced import is_lost, replaced
 from ._types import Limits, Outcome, Retry
 
@@ -261,7 +261,8 @@ class ProducerCore:
         pause, left = self._backoff.pause(), self.patience.left(now)
         if left is None:
             return Next(pause=pause)
-        return Next(pause=min(pause, left / 2), end=left < LAST_TRY, error=error)
+        end = not self.patience.allows_try(now)
+        return Next(pause=min(pause, left / 2), end=end, error=error)
 
     def _hopeless(self, error: ProglogError, now: float) -> bool:
         """Say whether to give up after a failure, which it counts."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-LAST_TRY = 0.01
-"""Another try needs so many seconds."""
+LAST_TRY = 0.1
+"""Another try needs so many seconds, or a tenth of the bound if that is less: one that is cut off
+leaves its records unknown, where the failure before it knew."""
 
 
 class Patience:
@@ -43,6 +44,11 @@ class Patience:
         if not self.cuts:
             return None
         return self._bound if self._since is None else max(self._since + self._bound - now, 0.0)
+
+    def allows_try(self, now: float) -> bool:
+        """There is time for another try."""
+        left = self.left(now)
+        return left is None or left >= min(LAST_TRY, self._bound / 10)
 
     def over(self, now: float) -> bool:
         """Something waits, and the time is over."""

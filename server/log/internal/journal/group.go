@@ -16,6 +16,7 @@ const GroupHeaderSize = 64
 const (
 	groupMagic = 0x31474c50 // "PLG1"
 	maxGroup   = 32 << 20   // a header that claims more is not believed
+	groupKept  = 256 << 10  // of a group's memory, over Release
 )
 
 // A Group is what one sync makes durable: frames of any logs, written with one
@@ -30,10 +31,18 @@ type Group struct {
 // Reset empties the group.
 func (g *Group) Reset() {
 	if g.buf == nil {
-		g.buf = vfs.AlignedBuffer(256 << 10)
+		g.buf = vfs.AlignedBuffer(groupKept)
 	}
 	g.buf = g.buf[:GroupHeaderSize]
 	g.frames, g.crc = 0, 0
+}
+
+// Release lets go of the memory that only a large group needs; what is in the
+// group is lost. Without it, one large batch would keep its size for good.
+func (g *Group) Release() {
+	if cap(g.buf) > groupKept {
+		g.buf = nil
+	}
 }
 
 // Room makes sure that n bytes can be appended to Buf without moving it.
