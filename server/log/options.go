@@ -74,8 +74,8 @@ type Options struct {
 	// so many logs that a checkpoint needs it.
 	ReserveBytes int64
 
-	// IndexCacheBytes bounds the memory for indexes of sealed segments: 64 MiB
-	// by default.
+	// IndexCacheBytes bounds the memory for indexes: 64 MiB by default. Half of it is
+	// for those of segments that are written to, which take 4 KiB each in any case.
 	IndexCacheBytes int64
 
 	// OpenFiles bounds the segment files that are open at a time. By default it

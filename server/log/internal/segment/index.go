@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 
 	"github.com/proglog/proglog/server/internal/vfs"
-	"github.com/proglog/proglog/server/log/internal/bug"
 	"github.com/proglog/proglog/server/log/internal/frame"
 )
 
@@ -35,30 +34,14 @@ type index struct {
 	lowEnd int64
 	low    atomic.Pointer[[]entry] // nil: not loaded
 	bad    atomic.Bool             // the sidecar led a read astray: do not use it
-	high   atomic.Pointer[[]entry] // appended to by the writer alone
-	mu     sync.Mutex              // one load at a time
-}
-
-// add is the writer's.
-func (x *index) add(base, offset uint64, pos int64) {
-	var high []entry
-	if p := x.high.Load(); p != nil {
-		high = *p
-	}
-	if n := len(high); n > 0 && pos < high[n-1].position()+IndexStride {
-		return
-	}
-	high = append(high, newEntry(base, offset, pos))
-	x.high.Store(&high)
+	high   growing
+	mu     sync.Mutex // one load at a time
 }
 
 // lookup returns where the last indexed frame is that begins at or below the
 // offset, and where the next one is; 0 if that is not known.
 func (g *Segment) lookup(offset uint64) (frameOffset uint64, pos, next int64, err error) {
-	var high []entry
-	if p := g.index.high.Load(); p != nil {
-		high = *p
-	}
+	high := g.index.high.entries()
 	if len(high) > 0 && offset >= high[0].offset(g.Base) {
 		frameOffset, pos, next = find(high, g.Base, offset)
 		return frameOffset, pos, next, nil
@@ -152,7 +135,7 @@ func (g *Segment) distrust() bool {
 // scanIndex makes the index of all below lowEnd from the store. It steps over
 // damage: what it cannot find there, a read will not either.
 func (g *Segment) scanIndex() ([]entry, error) {
-	var made index
+	var made growing
 	w := walker{g: g, end: g.index.lowEnd}
 	for {
 		h, pos, err := w.next()
@@ -162,12 +145,9 @@ func (g *Segment) scanIndex() ([]entry, error) {
 		if h == nil {
 			break
 		}
-		made.add(g.Base, h.Base, pos)
+		made.add(newEntry(g.Base, h.Base, pos), nil)
 	}
-	if p := made.high.Load(); p != nil {
-		return *p, nil
-	}
-	return []entry{}, nil
+	return slices.Concat(made.entries()), nil // as long as it is, and no longer
 }
 
 // Seal ends the segment at a position and writes the sidecar. It is the
@@ -178,15 +158,13 @@ func (g *Segment) Seal(end int64) error {
 	if err != nil {
 		return err
 	}
-	all := low
-	if p := g.index.high.Load(); p != nil {
-		all = slices.Concat(low, *p)
-	}
+	all := slices.Concat(low, g.index.high.entries())
 	g.index.mu.Lock()
 	g.index.lowEnd = end
 	g.index.low.Store(&all)
-	g.index.high.Store(nil)
+	g.index.high.clear()
 	g.index.mu.Unlock()
+	g.set.indexes.grown(&g.index.high)
 	g.set.indexes.loaded(g, &all)
 	return g.writeSidecar(all)
 }
@@ -243,7 +221,7 @@ func (g *Segment) readSidecar() ([]entry, error) {
 		le.Uint64(b[24:]) != g.Base || le.Uint64(b[32:]) != g.Nonce || le.Uint64(b[40:]) != uint64(g.index.lowEnd) {
 		return nil, errSidecar
 	}
-	entries := make([]entry, 0, (size-sidecarHeader)/8)
+	entries := slices.Grow([]entry(nil), int(size-sidecarHeader)/8)
 	for rest := b[sidecarHeader:]; len(rest) >= 8; rest = rest[8:] {
 		entries = append(entries, entry(le.Uint64(rest)))
 	}
@@ -251,88 +229,4 @@ func (g *Segment) readSidecar() ([]entry, error) {
 		return nil, errSidecar
 	}
 	return entries, nil
-}
-
-// indexes bounds the memory of loaded indexes. Beyond it one is thinned: three of four
-// entries go, and a read of it takes longer strides. What is thinned twice, to an entry
-// for each 16 KiB or so, is dropped in its turn. Those that were thinned least come
-// first, and of them the one that was loaded first, so that none is dropped while
-// another is still whole: reads all over a log of 8 GiB, 32 GiB and 128 GiB find its
-// indexes in 64 MiB, where each of them would otherwise load half a MiB for one record.
-// Those of segments still being written do not count.
-type indexes struct {
-	limit int64
-
-	mu    sync.Mutex
-	bytes int64
-	order [mostThinned + 1][]loadedIndex // by how often they were thinned
-}
-
-type loadedIndex struct {
-	g       *Segment
-	entries *[]entry
-}
-
-// thinTo is one of how many entries stay, and mostThinned how often that is done.
-const (
-	thinTo      = 4
-	mostThinned = 2
-)
-
-func (l *loadedIndex) bytes() int64 { return int64(len(*l.entries)) * 8 }
-
-// replace gives the segment other entries. It may have another index by now, which
-// stays as it is; done says whether it had this one.
-func (l *loadedIndex) replace(entries *[]entry) (done bool) {
-	done = l.g.index.low.CompareAndSwap(l.entries, entries)
-	l.entries = entries
-	return done
-}
-
-// thinned is some of the entries.
-func (l *loadedIndex) thinned() *[]entry {
-	few := make([]entry, 0, len(*l.entries)/thinTo+1)
-	for i := 0; i < len(*l.entries); i += thinTo {
-		few = append(few, (*l.entries)[i])
-	}
-	return &few
-}
-
-func (c *indexes) loaded(g *Segment, entries *[]entry) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.add(0, loadedIndex{g: g, entries: entries})
-	for c.bytes > c.limit && !bug.On(bug.IndexCacheUnbounded) {
-		level, oldest, found := c.take()
-		if !found {
-			return
-		}
-		if level == mostThinned {
-			oldest.replace(nil)
-		} else if oldest.replace(oldest.thinned()) {
-			c.add(level+1, oldest)
-		}
-	}
-}
-
-func (c *indexes) add(level int, l loadedIndex) {
-	c.order[level] = append(c.order[level], l)
-	c.bytes += l.bytes()
-}
-
-// take takes out the index that is next to become smaller. It is never the one that
-// was just loaded.
-func (c *indexes) take() (level int, l loadedIndex, found bool) {
-	for level := range c.order {
-		order := c.order[level]
-		if len(order) == 0 || level == 0 && len(order) == 1 {
-			continue
-		}
-		l := order[0]
-		order[0] = loadedIndex{} // the array lives on, and would keep its entries
-		c.order[level] = order[1:]
-		c.bytes -= l.bytes()
-		return level, l, true
-	}
-	return 0, loadedIndex{}, false
 }

@@ -138,7 +138,9 @@ func (g *Segment) Replace() error {
 }
 
 // Added tells the index of a frame that was written.
-func (g *Segment) Added(base uint64, pos int64) { g.index.add(g.Base, base, pos) }
+func (g *Segment) Added(base uint64, pos int64) {
+	g.index.high.add(newEntry(g.Base, base, pos), &g.set.indexes)
+}
 
 func (g *Segment) header() []byte {
 	b := make([]byte, HeaderSize)

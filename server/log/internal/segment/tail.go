@@ -285,6 +285,7 @@ func (g *Segment) discard() {
 		return
 	}
 	g.removed = true
+	g.set.indexes.grown(&g.index.high)
 	b, _ := g.tail.begin()
 	g.tail.end(0)
 	g.set.buffered.Add(-int64(len(b)))

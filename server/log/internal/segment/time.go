@@ -15,10 +15,7 @@ func (g *Segment) FindTime(ns int64, limit uint64) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var high []entry
-	if p := g.index.high.Load(); p != nil {
-		high = *p
-	}
+	high := g.index.high.entries()
 	at := func(i int) entry {
 		if i < len(low) {
 			return low[i]
@@ -77,11 +74,7 @@ func (g *Segment) OffsetAt(pos int64) (offset uint64, found bool, err error) {
 		return 0, false, err
 	}
 	offset = g.Base
-	lists := [][]entry{low}
-	if p := g.index.high.Load(); p != nil {
-		lists = append(lists, *p)
-	}
-	for _, list := range lists {
+	for _, list := range [][]entry{low, g.index.high.entries()} {
 		i := sort.Search(len(list), func(i int) bool { return list[i].position() >= pos })
 		if i < len(list) {
 			return list[i].offset(g.Base), true, nil
