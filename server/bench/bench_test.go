@@ -30,31 +30,31 @@ func smallest(dir, cells string) *options {
 // report; nothing of the data is left.
 func TestEveryKindOfCell(t *testing.T) {
 	dir := t.TempDir()
-	o := smallest(dir, `^(one/batch=100/value=100|append/logs=20/writers=16/value=100|curve/writers=(1|2)|logs/logs=(1|20)|many/.*/value=100|beside/.*|read/value=1K|growth/.*)$`)
+	o := smallest(dir, `^(one/batch=100/value=100|append/logs=20/writers=16/value=100|curve/writers=(1|2)|logs/logs=(1|20)|many/.*/value=100|beside/.*|read/value=1K|memory/value=1K|growth/.*)$`)
 	out := t.TempDir()
 	o.markdown, o.picture = filepath.Join(out, "bench.md"), filepath.Join(out, "bench.svg")
 	var stdout, stderr bytes.Buffer
 	require.NoError(t, bench(context.Background(), o, &stdout, &stderr))
 
-	for _, title := range []string{"Goals", "One writer", "Append", "Group commit", "Number of logs", "Many logs against one", "A small writer beside a bulk writer", "Read", "A log that grows"} {
+	for _, title := range []string{"Goals", "One writer", "Append", "Group commit", "Number of logs", "Many logs against one", "A small writer beside a bulk writer", "Memory of appends", "Read", "A log that grows"} {
 		assert.Contains(t, stdout.String(), "\n"+title+"\n")
 	}
 	for _, id := range []string{"G2", "G12", "G13", "G14"} {
 		assert.Contains(t, stdout.String(), "\n"+id+" ")
 	}
 	assert.NotContains(t, stdout.String(), "NaN")
-	assert.Contains(t, stderr.String(), "1 of 14: one/batch=100/value=100\n")
-	assert.Contains(t, stderr.String(), "14 of 14, about ")
+	assert.Contains(t, stderr.String(), "1 of 15: one/batch=100/value=100\n")
+	assert.Contains(t, stderr.String(), "15 of 15, about ")
 	markdown, err := os.ReadFile(o.markdown)
 	require.NoError(t, err)
 	assert.Contains(t, string(markdown), "![curves](bench.svg)")
 	assert.Contains(t, string(markdown), "## Every entrant")
 	picture, err := os.ReadFile(o.picture)
 	require.NoError(t, err)
-	for _, title := range []string{"Group commit: rate", "Group commit: p50", "Number of logs", "A log that grows", "Open: "} {
+	for _, title := range []string{"Group commit: rate", "Group commit: p50", "Number of logs", "A log that grows", "Open: ", "Memory of appends"} {
 		assert.Contains(t, string(picture), title)
 	}
-	assert.Equal(t, 5, strings.Count(string(picture), "<g "))
+	assert.Equal(t, 6, strings.Count(string(picture), "<g "))
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	assert.Empty(t, left)

@@ -8,6 +8,7 @@ import (
 	"github.com/proglog/proglog/server/bench/internal/growth"
 	"github.com/proglog/proglog/server/bench/internal/measure"
 	"github.com/proglog/proglog/server/bench/internal/report"
+	plog "github.com/proglog/proglog/server/log"
 )
 
 // checkpoints asks what appends suffer from checkpoints.
@@ -22,6 +23,35 @@ func (p *planner) checkpoints() {
 			})
 		}
 	}
+}
+
+// memory asks what appends that wait for their segments hold.
+func (p *planner) memory() {
+	for _, value := range smallSizes() {
+		p.add("memory/value="+short(value), rows("G13").slow(), 8<<30, func(ctx context.Context, dir string, r *results) error {
+			for _, logs := range p.o.sizes.curveLogs() {
+				m, err := growth.MeasureMemory(ctx, dir, logs, value)
+				if err != nil {
+					return err
+				}
+				r.memory = append(r.memory, m)
+			}
+			return nil
+		})
+	}
+}
+
+// memoryTable has a row for each number of logs and size of value.
+func memoryTable(r *results) report.Section {
+	s := report.Section{
+		Title: "Memory of appends",
+		Notes: []string{fmt.Sprintf("What was appended waits in memory for its segment, at most %s (a limit with a flag). 256 goroutines append one record at a time without a pause, each to a log chosen at random, until three checkpoints were made; the heap is looked at after a collection, twenty times a second, without what the process had before. \"at rest\" is with all logs open and nothing that waits.", report.Bytes(plog.DefaultTailBytes))},
+		Head:  []string{"logs", "value", "heap at rest", "most", "for appends"},
+	}
+	for _, m := range r.memory {
+		s.Rows = append(s.Rows, []string{report.Count(float64(m.Logs)), report.Size(m.ValueBytes), report.Bytes(m.Rest), report.Bytes(m.Most), report.Bytes(m.Most - m.Rest)})
+	}
+	return s
 }
 
 // p99Beside is a round's p99 beside checkpoints as a ratio to the calm between.

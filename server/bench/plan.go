@@ -29,6 +29,7 @@ type results struct {
 	small    *growth.Small
 	grown    []growth.Size
 	beside   []growth.Beside
+	memory   []growth.Memory
 
 	following []wire.Following
 	first     *wire.First
@@ -88,6 +89,7 @@ func plan(o *options) []cell {
 	p.many()
 	p.beside()
 	p.checkpoints()
+	p.memory()
 	p.reads()
 	p.growth()
 	p.calls()

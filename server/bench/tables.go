@@ -26,6 +26,7 @@ func sections(r *results, facts []string) []report.Section {
 		entrantTable(r, groupMany, "Many logs against one", "Our engine beside itself, 256 goroutines. A sustained run is long enough for checkpoints."),
 		entrantTable(r, groupBeside, "A small writer beside a bulk writer", "One goroutine appends 100 B to a log; beside it 16 append 64 KiB to another. Figures are the small one's."),
 		checkpointTable(r),
+		memoryTable(r),
 		readTable(r),
 		sizeTable(r),
 		wireTable(r, groupCall, "Calls over the wire", "Callers append one record to a call and wait for its ack. Servers are processes of their own; the bench's own CPU is that of their client, and of the harness. \"rounds differ\" and \"spread\" are the largest divided by the smallest."),

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/proglog/proglog/server/bench/internal/measure"
@@ -61,6 +62,16 @@ func growthCharts(r *results) []report.Chart {
 	for _, o := range r.openings {
 		segments[0].Points = append(segments[0].Points, report.Point{X: float64(o.Segments), Y: float64(o.Open) / float64(time.Millisecond)})
 	}
+	var held []report.Curve
+	for _, m := range r.memory {
+		name := report.Size(m.ValueBytes)
+		i := slices.IndexFunc(held, func(c report.Curve) bool { return c.Name == name })
+		if i < 0 {
+			i = len(held)
+			held = append(held, report.Curve{Name: name})
+		}
+		held[i].Points = append(held[i].Points, report.Point{X: float64(m.Logs), Y: float64(m.Most-m.Rest) / (1 << 20)})
+	}
 	var memory, reach []report.Curve
 	index := map[string]int{}
 	for _, f := range r.following {
@@ -81,6 +92,7 @@ func growthCharts(r *results) []report.Chart {
 	for _, c := range []report.Chart{
 		{Title: "A log that grows: rate beside raw I/O at the same size", X: "GiB", Base: 2, Y: "ratio", Curves: size},
 		{Title: "Open: one log of sealed segments", X: "segments", Base: 2, Y: "ms", Curves: segments},
+		{Title: "Memory of appends that wait for their segments", X: "logs", Base: 10, Y: "MiB", Curves: held},
 		{Title: "Tails: server memory for idle followers, before a rest", X: "followers", Base: 10, Y: "MiB", Curves: memory},
 		{Title: "Tails: until one record has reached all", X: "followers", Base: 10, Y: "ms", Curves: reach},
 	} {

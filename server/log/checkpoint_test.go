@@ -109,7 +109,7 @@ func TestAppendsGoOnWhileACheckpointMakesRoom(t *testing.T) {
 	t.Parallel()
 	options := simOptions(vfstest.NewMem(), rand.New(rand.NewPCG(1, 2)))
 	options.inline, options.eager, options.syncAllFrom = false, false, 1
-	options.TailBytes, options.flushBytes = 4<<10, 1<<20
+	options.TailBytes, options.flushBytes = 8<<10, 1<<20
 	options.JournalFileBytes = 1 << 20
 	e, err := Open("sim", options)
 	require.NoError(t, err)

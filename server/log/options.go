@@ -25,7 +25,7 @@ const (
 	DefaultFreeBytes        = 64 << 20
 	DefaultIndexCacheBytes  = 64 << 20
 	DefaultReserveBytes     = 1 << 20
-	DefaultTailBytes        = 128 << 20
+	DefaultTailBytes        = 192 << 20
 	DefaultSealAfter        = 100 * time.Millisecond
 	DefaultRetentionEvery   = time.Second
 )
@@ -65,7 +65,7 @@ type Options struct {
 	FreeBytes int64
 
 	// TailBytes bounds the memory for what was appended and is not yet written to
-	// segments; at that, appends wait for a checkpoint. 128 MiB by default, of which
+	// segments; at that, appends wait for a checkpoint. 192 MiB by default, of which
 	// only very many logs that are written to at the same time take much.
 	TailBytes int64
 

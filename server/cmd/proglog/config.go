@@ -72,6 +72,7 @@ func serveFlags(c *serveConfig, stderr io.Writer) *flag.FlagSet {
 	fs.Var(newCount(&e.JournalFiles, plog.DefaultJournalFiles), "journal-files", "most journal files, a `count`")
 	fs.Var(newSize(&e.QueueBytes, plog.DefaultQueueBytes), "queue-bytes", "most `bytes` that wait to be appended")
 	fs.Var(newSize(&e.FreeBytes, plog.DefaultFreeBytes), "min-free-bytes", "`bytes` of the disk that are left free")
+	fs.Var(newSize(&e.TailBytes, plog.DefaultTailBytes), "tail-bytes", "most `bytes` of memory for what was appended and waits for its segment's file")
 	fs.Var(newSize(&e.IndexCacheBytes, plog.DefaultIndexCacheBytes), "index-cache-bytes", "most `bytes` of memory for indexes")
 	fs.Var(newCount(&e.OpenFiles, 0), "open-files", "most segment files open at a time, a `count`; 0 is a quarter of what the process may open, at most 16384")
 	return fs
@@ -135,6 +136,7 @@ func (c *serveConfig) checkEngine() error {
 		{"journal-files", plog.Options{JournalFiles: e.JournalFiles}},
 		{"queue-bytes", plog.Options{QueueBytes: e.QueueBytes}},
 		{"min-free-bytes", plog.Options{FreeBytes: e.FreeBytes}},
+		{"tail-bytes", plog.Options{TailBytes: e.TailBytes}},
 		{"index-cache-bytes", plog.Options{IndexCacheBytes: e.IndexCacheBytes}},
 		{"open-files", plog.Options{OpenFiles: e.OpenFiles}},
 	} {

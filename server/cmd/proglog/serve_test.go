@@ -311,6 +311,7 @@ func TestServeFlagsAreWired(t *testing.T) {
 		"journal-files":         {"3", func(c *serveConfig) { c.engine.JournalFiles = 3 }},
 		"queue-bytes":           {"3KiB", func(c *serveConfig) { c.engine.QueueBytes = 3072 }},
 		"min-free-bytes":        {"3KiB", func(c *serveConfig) { c.engine.FreeBytes = 3072 }},
+		"tail-bytes":            {"3KiB", func(c *serveConfig) { c.engine.TailBytes = 3072 }},
 		"index-cache-bytes":     {"3KiB", func(c *serveConfig) { c.engine.IndexCacheBytes = 3072 }},
 		"open-files":            {"3", func(c *serveConfig) { c.engine.OpenFiles = 3 }},
 	}

@@ -74,15 +74,25 @@ func besideRound(ctx context.Context, dir string, load peer.Load, options plog.O
 		return r, err
 	}
 	defer func() { err = errors.Join(err, subject.Close()) }()
+	calls := make([][]call, load.Writers)
+	err = w.appending(ctx, subject, load, besideCheckpoints+1, func(writer int, c call) { calls[writer] = append(calls[writer], c) })
+	if err != nil {
+		return r, err
+	}
+	return sortOut(slices.Concat(calls...), w.made()), nil
+}
+
+// appending appends from all the load's writers until so many checkpoints were made.
+// Each call is noted by its writer's goroutine.
+func (w *watching) appending(ctx context.Context, subject peer.Subject, load peer.Load, checkpoints int, note func(writer int, c call)) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, besideLongest)
 	defer cancel()
-	w.begin(besideCheckpoints + 1)
-	calls := make([][]call, load.Writers)
+	w.begin(checkpoints)
 	errs := make([]error, load.Writers)
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for i := range load.Writers {
-		wg.Go(func() { calls[i], errs[i] = w.append(subject, load, i, &stop) })
+		wg.Go(func() { errs[i] = w.append(subject, load, i, &stop, note) })
 	}
 	select {
 	case <-w.all:
@@ -91,14 +101,11 @@ func besideRound(ctx context.Context, dir string, load peer.Load, options plog.O
 	}
 	stop.Store(true)
 	wg.Wait()
-	if err = errors.Join(append(errs, err)...); err != nil {
-		return r, err
-	}
-	return sortOut(slices.Concat(calls...), w.made()), nil
+	return errors.Join(append(errs, err)...)
 }
 
 // append appends until it is told to stop.
-func (w *watching) append(s peer.Subject, load peer.Load, i int, stop *atomic.Bool) (calls []call, err error) {
+func (w *watching) append(s peer.Subject, load peer.Load, i int, stop *atomic.Bool, note func(int, call)) error {
 	batch := peer.NewBatch(i, load.Batch, load.ValueBytes)
 	writer := s.Writer(i, batch)
 	random := rand.New(rand.NewPCG(uint64(i), 1))
@@ -106,11 +113,11 @@ func (w *watching) append(s peer.Subject, load peer.Load, i int, stop *atomic.Bo
 		batch.Stamp(n)
 		from := w.since()
 		if _, err := writer.Append(random.IntN(load.Logs)); err != nil {
-			return nil, err
+			return err
 		}
-		calls = append(calls, call{from, w.since()})
+		note(i, call{from, w.since()})
 	}
-	return calls, nil
+	return nil
 }
 
 // sortOut tells calls that were made beside checkpoints, the first or others, from

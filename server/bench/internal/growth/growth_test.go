@@ -81,3 +81,14 @@ func TestMeasureBeside(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, left)
 }
+
+// Goal: what waits for its segment is seen on the heap.
+func TestMeasureMemory(t *testing.T) {
+	dir := t.TempDir()
+	m, err := growth.MeasureMemory(t.Context(), dir, 10, 32<<10)
+	require.NoError(t, err)
+	assert.Greater(t, m.Most, m.Rest)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}

@@ -47,7 +47,7 @@ type Set struct {
 	ID       [16]byte // of the data directory
 	files    files
 	indexes  indexes
-	buffered atomic.Int64 // bytes that wait to be written
+	buffered atomic.Int64 // bytes of memory for what waits to be written
 	pinned   atomic.Int64 // files that were written to and not synced
 	made     atomic.Bool  // files since TakeMade
 }
@@ -134,7 +134,7 @@ func (g *Segment) Replace() error {
 	g.fileMu.Lock()
 	defer g.fileMu.Unlock()
 	g.unmade.Store(true)
-	return g.write(g.header(), 0)
+	return g.write([][]byte{g.header()}, 0)
 }
 
 // Added tells the index of a frame that was written.

@@ -95,6 +95,7 @@ func (s *storm) config(random *rand.Rand) process.Config {
 	pick("--journal-file-bytes", "2MiB", "2MiB", "4MiB")
 	pick("--journal-files", "2", "3", "")
 	pick("--index-cache-bytes", "64KiB", "")
+	pick("--tail-bytes", "256KiB", "")
 	args = append(args, s.flags...)
 	return process.Config{Bin: s.env.Bin, DataDir: s.dataDir, Listen: s.addr, Args: args, Env: s.vars}
 }
