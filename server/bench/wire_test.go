@@ -57,7 +57,7 @@ func TestRowsOverTheWire(t *testing.T) {
 		assert.Equal(t, o.sizes.followers[i/2], f.Followers)
 		require.Len(t, f.Reach, 1)
 		assert.Positive(t, f.Reach[0])
-		assert.Less(t, f.Idle, 1.0)
+		assert.Less(t, f.Idle, 64.0) // of one processor, over a moment
 	}
 	assert.Greater(t, r.first.BinaryBytes, int64(1<<20))
 	assert.Greater(t, r.first.Resident, int64(1<<20))

@@ -160,7 +160,7 @@ func (g *growing) append(a *appender) error {
 // rate is how many records a second a loop comes to.
 func (g *growing) rate(records int, do func() error) (float64, error) {
 	n, began := 0, time.Now()
-	for time.Since(began) < g.each {
+	for n == 0 || time.Since(began) < g.each {
 		if err := do(); err != nil {
 			return 0, err
 		}

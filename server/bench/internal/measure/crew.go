@@ -114,7 +114,8 @@ func (c *crew) prime() error {
 
 func (w *worker) run(end time.Time, budget *atomic.Int64, b *bounds) error {
 	size := int64(len(w.batch.Raw))
-	for began := time.Now(); began.Before(end) && budget.Add(-size) >= 0 && !b.stop.Load(); {
+	first := true // it is appended however late it is
+	for began := time.Now(); (first || began.Before(end)) && budget.Add(-size) >= 0 && !b.stop.Load(); first = false {
 		log := w.first
 		if w.logs > 1 {
 			log += w.random.IntN(w.logs)

@@ -138,9 +138,9 @@ type reader struct {
 // checkEvery is how many random reads are done for one whose bytes are compared.
 const checkEvery = 64
 
-// pick reads records at random until the end.
+// pick reads records at random until the end, one at least.
 func (r *reader) pick(end time.Time) error {
-	for began := time.Now(); began.Before(end); {
+	for began := time.Now(); r.records == 0 || began.Before(end); {
 		offset := r.random.Uint64N(r.total)
 		value, err := r.At(offset)
 		if err != nil {
@@ -160,10 +160,10 @@ func (r *reader) pick(end time.Time) error {
 	return nil
 }
 
-// sweep reads all records in order, again and again until the end.
+// sweep reads all records in order, again and again until the end, one run at least.
 func (r *reader) sweep(end time.Time) error {
 	offset := uint64(0)
-	for began := time.Now(); began.Before(end); {
+	for began := time.Now(); r.records == 0 || began.Before(end); {
 		n, size, err := r.Run(offset)
 		if err != nil {
 			return err

@@ -49,7 +49,7 @@ var errEnough = errors.New("enough")
 // timeEvery is how many records come between two looks at the clock.
 const timeEvery = 256
 
-// stream lets the server send until the time is over.
+// stream lets the server send until the time is over, one record at least.
 func (b *booth) stream(ctx context.Context, e Effort) (Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Time+patience)
 	defer cancel()
@@ -59,7 +59,7 @@ func (b *booth) stream(ctx context.Context, e Effort) (Sample, error) {
 	}
 	end := run.before.at.Add(e.Time)
 	var records uint64
-	for err == nil && time.Now().Before(end) {
+	for err == nil && (records == 0 || time.Now().Before(end)) {
 		next := uint64(0)
 		err = b.subject.(peer.Streaming).Stream(ctx, b.records, func(value []byte) error {
 			if _, n := peer.StampOf(value); n != next || len(value) != b.load.ValueBytes {

@@ -9,8 +9,8 @@ import (
 )
 
 // A Flow is the records of one pipelined producer: so many in flight at most,
-// until time or bytes are used up. It is safe for concurrent use, for clients that
-// send over several connections.
+// until time or bytes are used up, but for what is taken first, however late that is.
+// It is safe for concurrent use, for clients that send over several connections.
 type Flow struct {
 	Window int // a multiple of what is taken at a time
 
@@ -26,6 +26,7 @@ type Flow struct {
 	delays  []uint32
 	budget  int64 // bytes of values that are left
 	end     time.Time
+	begun   atomic.Bool // something was taken
 	stopped atomic.Bool
 }
 
@@ -57,10 +58,11 @@ func (f *Flow) take(n int) (first uint64, values [][]byte) {
 		now = time.Now()
 	}
 	size := int64(n * len(f.batch.Values[0]))
-	if f.stopped.Load() || now.After(f.end) || f.budget < size {
+	if f.stopped.Load() || f.begun.Load() && now.After(f.end) || f.budget < size {
 		f.stopped.Store(true)
 		return 0, nil
 	}
+	f.begun.Store(true)
 	f.budget -= size
 	first = f.next
 	f.next += uint64(n)
@@ -74,7 +76,9 @@ func (f *Flow) take(n int) (first uint64, values [][]byte) {
 }
 
 // Over tells whether Take would return nil now.
-func (f *Flow) Over() bool { return f.stopped.Load() || time.Now().After(f.end) }
+func (f *Flow) Over() bool {
+	return f.stopped.Load() || f.begun.Load() && time.Now().After(f.end)
+}
 
 // Ack notes that records are acked: n from first on.
 func (f *Flow) Ack(first uint64, n int) {
