@@ -115,7 +115,7 @@ var faultyWork = []struct {
 			case 0:
 				return s.checkpoint()
 			case 1:
-				return s.create(fmt.Sprintf("log-%d", len(s.names)))
+				return s.create(s.newName(nil))
 			case 2, 3:
 				return s.group()
 			default:

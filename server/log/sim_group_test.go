@@ -133,7 +133,7 @@ func (s *sim) group() error {
 			add(s.appendAfter(name, others[name], batches...))
 			others[name] += produced
 		case n == 0:
-			name = fmt.Sprintf("log-%d", len(s.names))
+			name = s.newName(changed)
 			changed[name] = true
 			add(s.createCall(name))
 		case changed[name]:

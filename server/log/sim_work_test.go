@@ -49,7 +49,7 @@ func (s *sim) change(name string) error {
 	case 0:
 		return s.prove()
 	case 1, 2:
-		return s.create(fmt.Sprintf("log-%d", len(s.names)))
+		return s.create(s.newName(nil))
 	case 3:
 		return s.trim(name)
 	case 4:
@@ -69,6 +69,17 @@ func (s *sim) prove() error {
 	c.commitMu.Lock()
 	defer c.commitMu.Unlock()
 	return c.journal.Seal(&c.group)
+}
+
+// newName is of no log that is there, and not taken: names are forgotten, so their
+// number may be that of a log.
+func (s *sim) newName(taken map[string]bool) string {
+	for n := len(s.names); ; n++ {
+		name := fmt.Sprintf("log-%d", n)
+		if l := s.logs[name]; !taken[name] && (l == nil || !l.made) {
+			return name
+		}
+	}
 }
 
 func (s *sim) create(name string) error { return s.one(s.createCall(name)) }
