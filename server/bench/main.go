@@ -72,7 +72,7 @@ func bench(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 		return nil
 	}
 	if len(cells) == 0 {
-		return fmt.Errorf("no cell has a name that matches %q; -list shows them", o.run)
+		return errors.New("no cell is left by -run, -rows and -quick together; -list alone shows all")
 	}
 	dir, err := os.MkdirTemp(o.dir, ".proglog-bench-*")
 	if err != nil {
