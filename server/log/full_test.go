@@ -65,6 +65,44 @@ func TestStartOnAFullDisk(t *testing.T) {
 	require.NotZero(t, refused, "some starts had no room for what the journal held")
 }
 
+// A start on a full disk does well without what was trimmed since the last
+// checkpoint: it needs no space for a segment whose file went with the trim, and what it
+// read back of such segments counts no more as memory of tails. Otherwise appends would
+// wait for ever.
+//
+// Method: a workload with a checkpoint somewhere is trimmed somewhere, and killed, at
+// every one of its appends; in every second case it is started on the full disk twice.
+func TestStartOnAFullDiskAfterTrims(t *testing.T) {
+	t.Parallel()
+	for n := 1; n <= 90; n++ {
+		t.Run(fmt.Sprintf("after %d appends", n), func(t *testing.T) {
+			fs := vfstest.NewMem()
+			e := openMem(t, fs)
+			want := fill(t, e, n/3)
+			require.NoError(t, e.checkpoint())
+			want = append(want, fill(t, e, n-n/3)...)
+			trimmed := n - n%4
+			_, err := e.named("").Trim(context.Background(), uint64(trimmed))
+			require.NoError(t, err)
+			want = append([]string(nil), want[trimmed:]...)
+			for range 1 + n%2 {
+				fs = fs.CrashKeepAll()
+				fillUp(t, fs)
+				e = openMem(t, fs)
+				require.Equal(t, want, readable(t, e))
+			}
+			fs.SetCapacity(math.MaxInt64 / 2)
+			require.NoError(t, e.checkpoint())
+			require.Zero(t, e.segments.Buffered(), "bytes of tails that no segment has")
+			require.Zero(t, e.segments.Pinned(), "open files that no segment has")
+			e.committer.space.asked = e.committer.space.asked.Add(-spaceEvery)
+			appendTo(t, e, "room")
+			require.Equal(t, append(want, "room"), readable(t, e))
+			require.NoError(t, e.Close())
+		})
+	}
+}
+
 // A close on a disk that is full to the last byte is no failure, though it has no
 // room for its checkpoint: all that was acked is there at the next start.
 func TestCloseOnAFullDisk(t *testing.T) {

@@ -1,7 +1,6 @@
 package log
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -12,6 +11,26 @@ import (
 // syncers is how many segments are synced at a time: the disk does more with
 // several in flight, up to about this many.
 const syncers = 8
+
+// unwrittenError is of segments that are not durable. It tells of the first: on a full
+// disk there may be thousands.
+type unwrittenError []error
+
+func unwritten(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return unwrittenError(errs)
+}
+
+func (e unwrittenError) Error() string {
+	if len(e) == 1 {
+		return e[0].Error()
+	}
+	return fmt.Sprintf("%v (and %d more segments)", e[0], len(e)-1)
+}
+
+func (e unwrittenError) Unwrap() []error { return e }
 
 // persist makes segments durable: many with one sync of all files, else several at
 // a time. It goes on after an error, and returns all of them. Appends that wait for
@@ -24,10 +43,12 @@ func (e *Engine) persist(list []*segment.Segment) error {
 	if e.options.inline || len(list) < 2 {
 		var errs []error
 		for _, g := range list {
-			errs = append(errs, g.Persist())
+			if err := g.Persist(); err != nil {
+				errs = append(errs, err)
+			}
 			e.tails.cleared()
 		}
-		return errors.Join(errs...)
+		return unwritten(errs)
 	}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -50,7 +71,7 @@ func (e *Engine) persist(list []*segment.Segment) error {
 	}
 	close(next)
 	wg.Wait()
-	return errors.Join(errs...)
+	return unwritten(errs)
 }
 
 // syncAllFrom is from how many segments on one sync of all files is cheaper than
@@ -76,10 +97,10 @@ func (e *Engine) persistAll(list []*segment.Segment) error {
 		err = e.watch.Sync()
 	}
 	if err != nil {
-		return errors.Join(append(errs, &segment.SyncError{Err: fmt.Errorf("sync all files: %w", err)})...)
+		return unwritten(append(errs, &segment.SyncError{Err: fmt.Errorf("sync all files: %w", err)}))
 	}
 	for _, done := range let {
 		done()
 	}
-	return errors.Join(errs...)
+	return unwritten(errs)
 }

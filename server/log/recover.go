@@ -63,7 +63,10 @@ func (r *recovery) finish() {
 		}
 		l.publish()
 	}
-	e.garbage = nil // what sweep finds
+	for _, g := range e.garbage {
+		g.Discard() // sweep finds its files
+	}
+	e.garbage = nil
 	r.reportMissing()
 }
 
@@ -265,9 +268,8 @@ func (r *recovery) bound(g *segment.Segment, size int) error {
 // and reported, but what comes after them is not.
 func (r *recovery) reopen(l *Log, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = l.active().Replace(); err == nil {
-			l.lost = false
-		}
+		l.active().Replace()
+		return nil
 	}
 	return err
 }

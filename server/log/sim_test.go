@@ -186,6 +186,9 @@ func (s *sim) open() error {
 	if err == nil {
 		e.options.queued = func() { s.queued <- struct{}{} }
 		e.watch = simWatch{e.watch, s}
+		if held, open := e.segments.Buffered(), e.segments.Pinned(); s.crasher.State() == nil && (held != 0 || open != 0) {
+			s.fail("after a start, %d bytes of tails and %d open files are counted that no segment has", held, open)
+		}
 	}
 	return err
 }

@@ -53,11 +53,13 @@ func (g *Segment) flush() error {
 // meanwhile.
 func (g *Segment) write(parts [][]byte, pos int64) error {
 	if g.pin == nil {
-		open := g.open
+		var h *handle
+		var err error
 		if g.unmade.Load() {
-			open = g.make
+			h, err = g.make(pos)
+		} else {
+			h, err = g.open()
 		}
-		h, err := open()
 		if err != nil {
 			return err
 		}
@@ -155,8 +157,14 @@ func (g *Segment) Remove() error {
 	return err
 }
 
-// discard gives up what waits to be written, since the segment is to be removed.
-// Readers still see it. The caller holds fileMu.
+// Discard gives up what waits to be written, since the segment's files are to be
+// removed. Readers still see it.
+func (g *Segment) Discard() {
+	g.fileMu.Lock()
+	defer g.fileMu.Unlock()
+	g.discard()
+}
+
 func (g *Segment) discard() {
 	if g.removed {
 		return
@@ -204,8 +212,8 @@ func (s *Set) Pinned() int64 { return s.pinned.Load() }
 func (s *Set) TakeMade() bool { return s.made.Swap(false) }
 
 // make makes the file anew. What an earlier life left under the name is removed
-// first.
-func (g *Segment) make() (*handle, error) {
+// first. If the write that it is for is not of the header, the file gets that too.
+func (g *Segment) make(pos int64) (*handle, error) {
 	f, err := g.set.FS.Create(g.path(), vfs.Buffered)
 	if errors.Is(err, fs.ErrExist) {
 		if err = g.set.FS.Remove(g.path()); err == nil {
@@ -214,6 +222,11 @@ func (g *Segment) make() (*handle, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("make segment: %w", err)
+	}
+	if pos > 0 {
+		if _, err := f.WriteAt(g.header(), 0); err != nil {
+			return nil, errors.Join(fmt.Errorf("write the header of %s: %w", g.Name(), err), f.Close())
+		}
 	}
 	g.unmade.Store(false)
 	g.set.made.Store(true)

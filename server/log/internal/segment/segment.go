@@ -128,14 +128,9 @@ func (g *Segment) Cut(end int64) error {
 	return nil
 }
 
-// Replace makes the file of an existing segment again, whose file is gone, with
-// nothing in it but its header.
-func (g *Segment) Replace() error {
-	g.fileMu.Lock()
-	defer g.fileMu.Unlock()
-	g.unmade.Store(true)
-	return g.write([][]byte{g.header()}, 0)
-}
+// Replace has the file of an existing segment, which is gone, made again at the next
+// write, with nothing in it before that but its header.
+func (g *Segment) Replace() { g.unmade.Store(true) }
 
 // Added tells the index of a frame that was written.
 func (g *Segment) Added(base uint64, pos int64) {

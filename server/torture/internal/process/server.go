@@ -23,8 +23,10 @@ const (
 	startLimit = 30 * time.Second
 	// stopLimit is how long it may take to drain and exit; it promises 10 s.
 	stopLimit = 20 * time.Second
+	// quitLimit is how long it may take to tell where its goroutines are.
+	quitLimit = 5 * time.Second
 	// logLimit is how much of a server's log is kept, from its start.
-	logLimit = 1 << 20
+	logLimit = 4 << 20
 )
 
 // Config says how a server is started.
@@ -186,6 +188,18 @@ func (s *Server) Exited() <-chan struct{} { return s.exited }
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill() // it fails if the process is gone, which is as good
 	<-s.exited
+}
+
+// Quit ends the server with SIGQUIT, at which it writes the stacks of its goroutines to
+// its log. One that does not end is killed.
+func (s *Server) Quit() {
+	if s.cmd.Process.Signal(syscall.SIGQUIT) == nil {
+		select {
+		case <-s.exited:
+		case <-time.After(quitLimit):
+		}
+	}
+	s.Kill()
 }
 
 // Pause stops the process where it is (SIGSTOP), Resume lets it go on (SIGCONT).

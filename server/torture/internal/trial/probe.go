@@ -16,7 +16,11 @@ import (
 	logv1 "github.com/proglog/proglog/sdk/go/gen/log/v1"
 )
 
-// probe appends one record after the other to a log, to see what a server answers.
+// probeRecords is how many records a probe appends at a time: few enough that the
+// largest do not come to more than the batch that servers of the battery take.
+const probeRecords = 3
+
+// probe appends one batch after the other to a log, to see what a server answers.
 type probe struct {
 	log    load.Log
 	told   *audit.Writer
@@ -33,7 +37,7 @@ func (p *probe) close() { p.client.Close() }
 func (p *probe) append(ctx context.Context) (*wire.Failure, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	number, batch := p.told.Begin(100)
+	number, batch := p.told.Begin(probeRecords)
 	res, err := p.client.Produce(ctx, wire.Request(p.log.Name, batch))
 	if err == nil {
 		p.told.Acked(number, res.GetOffset())

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/proglog/proglog/server/torture/internal/audit"
@@ -148,14 +150,25 @@ func (s *storm) cycle(ctx context.Context, seed uint64, happen fault) error {
 func (s *storm) run(ctx context.Context, seed uint64, cycles int, cycle func(ctx context.Context, seed uint64) error) (Tally, error) {
 	for i := range uint64(cycles) {
 		if err := cycle(ctx, seed+i); err != nil {
-			log := ""
-			if s.server != nil {
-				log = s.server.Log()
-			}
-			return s.tally, fmt.Errorf("seed %d, cycle %d of those from %d: %w\nthe server's log:\n%s", seed+i, i+1, seed, err, short(log))
+			return s.tally, fmt.Errorf("seed %d, cycle %d of those from %d: %w\n%s", seed+i, i+1, seed, err, s.last())
 		}
 	}
 	return s.tally, s.verify(ctx)
+}
+
+// last ends the server, with its goroutines in its log, and keeps that. It returns the
+// end of what it logged before.
+func (s *storm) last() string {
+	if s.server == nil {
+		return "no server was started"
+	}
+	before := s.server.Log()
+	s.server.Quit()
+	name := filepath.Join(s.env.Dir, "server.log")
+	if err := os.WriteFile(name, []byte(s.server.Log()), 0o600); err != nil {
+		return err.Error()
+	}
+	return "the server's log, whole and with its goroutines in " + name + ", ends with:\n" + short(before)
 }
 
 // verify drains the server and has the binary check every byte.

@@ -70,13 +70,18 @@ func (e *Env) fresh(name string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
-// short returns the end of a long text.
+// short returns the last lines of a long text, and of long lines the beginning.
 func short(text string) string {
-	const most = 4000
-	if len(text) <= most {
-		return text
+	const lines, most = 20, 600
+	said := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	cut := said[max(0, len(said)-lines):]
+	for i, line := range cut {
+		if len(line) > most {
+			cut[i] = line[:most] + "…"
+		}
 	}
-	text = text[len(text)-most:]
-	_, text, _ = strings.Cut(text, "\n")
-	return "…\n" + text
+	if len(cut) < len(said) {
+		return "…\n" + strings.Join(cut, "\n")
+	}
+	return strings.Join(cut, "\n")
 }
