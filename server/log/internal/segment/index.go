@@ -152,8 +152,13 @@ func (g *Segment) scanIndex() ([]entry, error) {
 
 // Seal ends the segment at a position and writes the sidecar. It is the
 // writer's, and no part of durability: the sidecar is not synced, and it is
-// checked when it is read.
+// checked when it is read. One that was removed meanwhile gets none.
 func (g *Segment) Seal(end int64) error {
+	g.fileMu.Lock()
+	defer g.fileMu.Unlock()
+	if g.removed {
+		return nil
+	}
 	low, err := g.lowIndex()
 	if err != nil {
 		return err

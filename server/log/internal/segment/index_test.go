@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/proglog/proglog/server/internal/vfs/vfstest"
 )
 
 // Goal: however the records' sizes are spread, a lookup finds the last entry at or
@@ -82,4 +84,20 @@ func TestIndexesAreThinnedBeforeAnyIsDropped(t *testing.T) {
 			require.LessOrEqual(t, longest/shortest, thinTo, "%d segments", segments)
 		}
 	}
+}
+
+// Goal: a checkpoint that seals a segment which a trim has removed meanwhile leaves no
+// file behind.
+func TestSealOfARemovedSegment(t *testing.T) {
+	s := NewSet(vfstest.NewMem(), "segments", [16]byte{}, 10, 1<<20)
+	require.NoError(t, s.FS.MkdirAll("segments"))
+	g := s.New(Spec{Number: 1})
+	g.Begin()
+	require.NoError(t, g.Persist())
+	require.NoError(t, g.Remove())
+	require.NoError(t, g.Seal(HeaderSize))
+	names, err := s.FS.ReadDir("segments")
+	require.NoError(t, err)
+	require.Empty(t, names)
+	require.Zero(t, s.indexes.bytes)
 }
