@@ -25,9 +25,9 @@ const normalCrashes = 20_000
 // Method: a random workload runs over a file system in memory, with segments and
 // journal files so small that it rolls, checkpoints and reuses journal files all
 // the time. It is cut off at a call; what of the unsynced sectors, sizes and
-// names survives is drawn. The engine opens what is left, often is cut off in
-// that too, and must hold what was acked; then the workload goes on from there,
-// up to the next cut. It has groups of several callers, logs and batches of one
+// names survives is drawn. The engine opens what is left, at times on a disk that is
+// full to the last byte, often is cut off in that too, and must hold what was acked;
+// then the workload goes on from there, up to the next cut. It has groups of several callers, logs and batches of one
 // producer, and appends and changes at the calls that a checkpoint makes.
 //
 // PROGLOG_SEED replays the run of one seed. PROGLOG_CRASHES says how many crash

@@ -32,6 +32,19 @@ func (s *sim) verify() {
 	}
 }
 
+// verifyReads looks at every log of which no creation or deletion was under way, where
+// appends are refused.
+func (s *sim) verifyReads() {
+	for _, name := range s.names {
+		model := s.logs[name]
+		if l := s.engine.named(name); l != nil && model.made && !model.deleting {
+			s.verifyLog(name, model, l)
+		} else if model.made && !model.deleting {
+			s.fail("log %q is lost", name)
+		}
+	}
+}
+
 // verifyLog returns how many of the batches under way are there.
 func (s *sim) verifyLog(name string, model *simLog, l *Log) (there int) {
 	if sealed := l.view.Load().flags&metaSealed != 0; sealed != model.sealed && !model.sealing {

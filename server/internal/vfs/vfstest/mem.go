@@ -37,12 +37,12 @@ type Mem struct {
 
 var _ vfs.FS = (*Mem)(nil)
 
-// unlimited is the capacity of a Mem that was given none.
-const unlimited = math.MaxInt64 / 2
+// Unlimited is the capacity of a Mem that was given none.
+const Unlimited = math.MaxInt64 / 2
 
 // NewMem returns an empty file system.
 func NewMem() *Mem {
-	return &Mem{root: newDir(), capacity: unlimited}
+	return &Mem{root: newDir(), capacity: Unlimited}
 }
 
 // SetHook sets the hook to ask about each call from now on; nil is none. What a
@@ -283,7 +283,7 @@ func (m *Mem) Free() (uint64, error) {
 
 // checkRoom fails if a file may not grow by that much.
 func (m *Mem) checkRoom(growth int64) error {
-	if growth <= 0 || m.capacity == unlimited || growth <= m.capacity-m.root.bytes() {
+	if growth <= 0 || m.capacity == Unlimited || growth <= m.capacity-m.root.bytes() {
 		return nil
 	}
 	return syscall.ENOSPC
