@@ -26,7 +26,7 @@ func binary(t *testing.T) string {
 		return bin
 	}
 	bin := filepath.Join(t.TempDir(), "proglog")
-	out, err := exec.Command("go", "build", "-o", bin, "github.com/proglog/proglog/server/cmd/proglog").CombinedOutput()
+	out, err := exec.Command("go", "build", "-C", "..", "-o", bin, "./cmd/proglog").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return bin
 }
