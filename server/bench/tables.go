@@ -174,7 +174,7 @@ func sizeTable(r *results) report.Section {
 	s := report.Section{
 		Title: "A log that grows",
 		Notes: []string{
-			fmt.Sprintf("One log of %s values. Appends are of %d at a time, beside write + fdatasync of the same bytes on prepared space; reads are of one at random, checked, beside preads of as many bytes from the log's own files. The heap is after a collection, without what the process had before.",
+			fmt.Sprintf("One log of %s values. Appends are of %d at a time, beside write + fdatasync of the same bytes on prepared space; reads are of one at random, checked, beside preads of as many bytes from the log's own files. The heap is that of the log opened anew, after a round of reads all over it and two collections (pools keep what they hold over one), so that nothing waits for its segment, which has a limit and a table of its own; it is without what the process had before.",
 				report.Size(growth.SizeValueBytes), growth.SizeBatch),
 		},
 		Head: []string{"size", "appended records/s", "beside raw I/O", "rounds differ", "random reads/s", "beside raw I/O", "rounds differ", "heap"},

@@ -39,14 +39,13 @@ func MeasureMemory(ctx context.Context, dir string, logs, valueBytes int) (Memor
 		if err := made.Close(); err != nil {
 			return err
 		}
-		heap() // pools keep what they have over one collection
-		before := int64(heap())
+		before := int64(heapAtRest())
 		w := &watching{all: make(chan struct{})}
 		subject, err := peer.Engine{Options: plog.Options{Logger: slog.New(w)}}.Open(own, load)
 		if err != nil {
 			return err
 		}
-		m.Rest = max(0, int64(heap())-before)
+		m.Rest = max(0, int64(heapAtRest())-before)
 		stop := make(chan struct{})
 		var looking sync.WaitGroup
 		looking.Go(func() {

@@ -17,7 +17,7 @@ import (
 // Size is how one log does at a size, beside raw I/O at that size.
 type Size struct {
 	Bytes int64 // of values
-	Heap  int64 // in use after a collection, above what was before the log was opened
+	Heap  int64 // at rest, of the log opened anew and read all over, above what was before
 
 	Append, Read       float64   // records a second, medians of the rounds
 	AppendRaw, ReadRaw []float64 // in each round: our rate beside that of raw I/O
@@ -81,24 +81,53 @@ type appender struct {
 	writer peer.Writer
 }
 
+func newAppender(s peer.Subject, b *peer.Batch) *appender {
+	return &appender{batch: b, writer: s.Writer(0, b)}
+}
+
 func newGrowing(own string, each time.Duration) (_ *growing, err error) {
 	// Before the heap is looked at: they are ours, and not the log's.
 	fill, ours, raw := peer.NewBatch(0, fillBatch, SizeValueBytes), peer.NewBatch(0, SizeBatch, SizeValueBytes), peer.NewBatch(0, SizeBatch, SizeValueBytes)
-	g := &growing{dir: filepath.Join(own, "log"), each: each, baseline: heap(), random: rand.New(rand.NewPCG(1, 2))}
+	g := &growing{dir: filepath.Join(own, "log"), each: each, baseline: heapAtRest(), random: rand.New(rand.NewPCG(1, 2))}
 	bare := filepath.Join(own, "bare")
 	if err := errors.Join(os.Mkdir(g.dir, 0o700), os.Mkdir(bare, 0o700)); err != nil {
 		return nil, err
 	}
-	load := peer.Load{Logs: 1, Writers: 1, Batch: SizeBatch, ValueBytes: SizeValueBytes}
-	if g.log, err = (peer.Engine{}).Open(g.dir, load); err != nil {
+	if err := g.open(fill, ours); err != nil {
 		return nil, err
 	}
-	if g.raw, err = (peer.Bare{}).Open(bare, load); err != nil {
+	if g.raw, err = (peer.Bare{}).Open(bare, sizeLoad); err != nil {
 		return nil, errors.Join(err, g.log.Close())
 	}
-	with := func(s peer.Subject, b *peer.Batch) *appender { return &appender{batch: b, writer: s.Writer(0, b)} }
-	g.filler, g.ours, g.bare = with(g.log, fill), with(g.log, ours), with(g.raw, raw)
+	g.bare = newAppender(g.raw, raw)
 	return g, nil
+}
+
+var sizeLoad = peer.Load{Logs: 1, Writers: 1, Batch: SizeBatch, ValueBytes: SizeValueBytes}
+
+// open opens our engine's log.
+func (g *growing) open(fill, ours *peer.Batch) error {
+	log, err := (peer.Engine{}).Open(g.dir, sizeLoad)
+	if err != nil {
+		return err
+	}
+	g.log, g.filler, g.ours = log, newAppender(log, fill), newAppender(log, ours)
+	return nil
+}
+
+// heapOpened opens the log anew, so that nothing waits for its segment (that has a
+// limit of its own, and its own measurement), reads all over it, and returns the heap.
+func (g *growing) heapOpened() (int64, error) {
+	if err := g.log.Close(); err != nil {
+		return 0, err
+	}
+	if err := g.open(g.filler.batch, g.ours.batch); err != nil {
+		return 0, err
+	}
+	if _, _, err := g.reads(); err != nil {
+		return 0, err
+	}
+	return max(0, int64(heapAtRest())-int64(g.baseline)), nil
 }
 
 func (g *growing) close() error { return errors.Join(g.log.Close(), g.raw.Close()) }
@@ -109,6 +138,12 @@ func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
+}
+
+// heapAtRest is the same without what pools hold, which they keep over one collection.
+func heapAtRest() uint64 {
+	runtime.GC()
+	return heap()
 }
 
 // at fills the log up to a size and measures there.
@@ -143,8 +178,8 @@ func (g *growing) at(ctx context.Context, size int64, rounds int) (s Size, err e
 		reads, s.ReadRaw = append(reads, ours), append(s.ReadRaw, ours/raw)
 	}
 	s.Append, s.Read = measure.Median(appends), measure.Median(reads)
-	s.Heap = max(0, int64(heap())-int64(g.baseline))
-	return s, nil
+	s.Heap, err = g.heapOpened()
+	return s, err
 }
 
 func (g *growing) append(a *appender) error {
